@@ -1,0 +1,1 @@
+"""How departments publish: files, Postgres, their own Python program."""

@@ -1,0 +1,229 @@
+"""The Catalogue: everything declared in a city, as one frozen value.
+
+These models are both the shape of the declaration files (`govbus.catalogue.reader` reads them, with line numbers) and of
+a revision on ``bus.catalogue`` (`Catalogue.model_dump_json`). Unknown words are refused everywhere. What one file cannot
+tell (a grant for an ask, a clearance for a grade) is checked in `govbus.catalogue.check`.
+
+Vocabulary: the catalogue entry follows the 政务信息资源目录编制指南 core metadata and 政务数据共享条例 Art. 13.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+"""A department, dataset, subscriber, ask or purpose: part of topic names, so lower-case letters, digits, underscore."""
+
+FieldPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*$")]
+"""A field of a record; dots lead through nested records."""
+
+Division = Annotated[str, StringConstraints(pattern=r"^\d{6}$")]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+LegalBasis = Annotated[str, StringConstraints(min_length=1)]
+Grade = Literal["L1", "L2", "L3", "L4"]
+GRADES: tuple[Grade, ...] = ("L1", "L2", "L3", "L4")
+
+_DURATION = re.compile(r"^(\d+)(s|m|h|d)$")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(duration: str) -> int:
+    """Return the length of a declared duration such as ``26h`` or ``30d``. Raises ValueError for any other text."""
+    found = _DURATION.match(duration)
+    if not found:
+        raise ValueError("a duration is a number and a unit: s, m, h or d, e.g. 26h")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _checked_duration(duration: str) -> str:
+    seconds(duration)
+    return duration
+
+
+Duration = Annotated[str, AfterValidator(_checked_duration)]
+
+
+class Declared(BaseModel):
+    """Frozen, and closed to words it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Contact(Declared):
+    """Who answers: a role and how to reach it, never a person's name."""
+
+    role: Title
+    phone: str = ""
+    email: str = ""
+
+
+class City(Declared):
+    """``city.yaml``: what holds for the whole bus."""
+
+    city: Name
+    title: Title
+    division: Division
+    partitions: Annotated[int, Field(ge=1, le=1000)] = 12
+    replication_factor: Annotated[int, Field(ge=1, le=9)] = 3
+    min_insync_replicas: Annotated[int, Field(ge=1, le=9)] = 2
+    raw_retention: Duration = "30d"
+    reject_retention: Duration = "30d"
+    delete_retention: Duration = "30d"
+    max_record_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    topic_prefix: Annotated[str, StringConstraints(pattern=r"^([a-z0-9_]+\.)?$")] = ""
+
+
+class Department(Declared):
+    """``producers/DEPARTMENT/department.yaml``."""
+
+    department: Name
+    title: Title
+    code: str
+    region: Division
+    contact: Contact
+
+
+DEFAULT_MAX_AGE = {
+    "realtime": "5m",
+    "daily": "26h",
+    "weekly": "8d",
+    "monthly": "33d",
+    "quarterly": "100d",
+    "yearly": "380d",
+}
+"""Age from which data is stale where the catalogue entry states none; an irregular dataset must state one."""
+
+
+class Update(Declared):
+    """How often a dataset changes, and from which age on it is stale (更新周期)."""
+
+    cycle: Literal["realtime", "daily", "weekly", "monthly", "quarterly", "yearly", "irregular"]
+    max_age: Duration | None = None
+
+    @property
+    def max_age_seconds(self) -> int:
+        return seconds(self.max_age or DEFAULT_MAX_AGE.get(self.cycle, "380d"))
+
+
+class FieldEntry(Declared):
+    """One information item (信息项) of a dataset."""
+
+    title: Title
+    definition: str = ""
+    grade: Grade
+    format: str | None = None
+    codes: Name | None = None
+    unit: str | None = None
+    owner: Name | None = None
+    element: FieldPath | None = None
+    authoritative: bool = False
+    share: Literal["not_shared"] | None = None
+    basis: LegalBasis | None = None
+
+
+class Grant(Declared):
+    """The owner's key: who may see which fields and rows of this dataset, for which purpose, until when.
+
+    `fields` maps paths to the least mask, as declared (`govbus.rules.mask.parse_mask`). A plain list grants in clear.
+    """
+
+    to: Name
+    purpose: Name
+    legal_basis: LegalBasis
+    until: date
+    state: Literal["active", "suspended", "ended"] = "active"
+    fields: dict[FieldPath, Any]
+    rows: dict[str, Any] | None = None
+
+
+class Dataset(Declared):
+    """``producers/DEPARTMENT/DATASET.yaml`` with ``schemas/DEPARTMENT/DATASET.avsc``: one catalogue entry."""
+
+    department: Name
+    dataset: Name
+    title: Title
+    summary: Annotated[str, StringConstraints(max_length=500)] = ""
+    resource_code: Annotated[str, StringConstraints(pattern=r"^[123]\d{2}\d{3}\d*/\d{1,12}$")]
+    entity: Name | None = None
+    subject: FieldPath
+    key: Annotated[tuple[FieldPath, ...], Field(min_length=1)]
+    share: Literal["unconditional", "conditional", "not_shared"]
+    share_condition: str | None = None
+    basis: LegalBasis | None = None
+    openness: Literal["open", "conditional", "closed"] = "closed"
+    update: Update
+    region: Division
+    legal_basis: LegalBasis
+    contact: Contact
+    versions: Literal["time", "sequence"] = "time"
+    epoch: Annotated[int, Field(ge=0, le=2**31)] = 0
+    retention: Duration | None = None
+    fields: dict[FieldPath, FieldEntry]
+    source: dict[str, Any] | None = None
+    grants: tuple[Grant, ...] = ()
+    avro: dict[str, Any]
+    """The record schema of the .avsc: business fields only; the bus puts `_version` and `_changed_at` before them."""
+
+    @property
+    def id(self) -> str:
+        """``department.dataset``, unique in the city."""
+        return f"{self.department}.{self.dataset}"
+
+
+class Subscriber(Declared):
+    """``consumers/SUBSCRIBER/subscriber.yaml``."""
+
+    subscriber: Name
+    title: Title
+    code: str
+    clearance: Grade
+    region: Division
+    contact: Contact
+
+
+class AskedDataset(Declared):
+    """What an ask wants of one dataset: masks by path, and which rows of what the masks leave."""
+
+    fields: dict[FieldPath, Any]
+    rows: dict[str, Any] | None = None
+
+
+class Ask(Declared):
+    """``consumers/SUBSCRIBER/ASK.yaml``: what, why, until when, delivered where (the five elements of D809 Art. 20)."""
+
+    subscriber: Name
+    ask: Name
+    title: str = ""
+    purpose: Name
+    legal_basis: LegalBasis
+    scenario: Title
+    until: date
+    datasets: Annotated[dict[str, AskedDataset], Field(min_length=1)]
+    delivery: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """``subscriber.ask``, unique in the city."""
+        return f"{self.subscriber}.{self.ask}"
+
+
+class Vocabulary(Declared):
+    """``schemas/elements.yaml``: the purposes and code lists (and, with cross-checks, the data elements) of a city."""
+
+    purposes: dict[Name, Title] = {}
+    code_lists: dict[Name, dict[str, str]] = {}
+
+
+class Catalogue(Declared):
+    """Everything declared, in one value. Datasets and asks stand under their ids, sorted."""
+
+    city: City
+    vocabulary: Vocabulary = Vocabulary()
+    departments: dict[str, Department] = {}
+    datasets: dict[str, Dataset] = {}
+    subscribers: dict[str, Subscriber] = {}
+    asks: dict[str, Ask] = {}

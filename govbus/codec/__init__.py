@@ -1,0 +1,1 @@
+"""Avro on the wire: slicing, projection, framing. Schemas come in as arguments."""

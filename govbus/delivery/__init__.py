@@ -1,0 +1,1 @@
+"""How subscribers receive: Postgres, files."""

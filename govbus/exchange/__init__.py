@@ -1,0 +1,1 @@
+"""The worker: from raw topics to share topics, exactly once."""

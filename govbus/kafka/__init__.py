@@ -1,0 +1,1 @@
+"""Clients, topics, the schema registry, and the one translation of librdkafka's errors."""
