@@ -160,7 +160,7 @@ def is_canonical_uscc(value: bytes) -> bool:
     """Return whether *value* is a canonical USCC."""
     if _USCC_BYTES_FORM(value) is None:
         return False
-    total = sum(map(mul, value.translate(_USCC_VALUES), _USCC_WEIGHTS))
+    total: int = sum(map(mul, value.translate(_USCC_VALUES), _USCC_WEIGHTS))
     return value[17:] == _USCC_CHECK_BYTES[total]
 
 
