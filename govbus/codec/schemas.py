@@ -13,7 +13,7 @@ DELETED: Schema = {
     "type": "record",
     "name": "Deleted",
     "namespace": "bus",
-    "doc": "What the bus keeps of a deleted record: the version of its deletion, so that an older copy cannot come back.",
+    "doc": "What the bus keeps of a deleted record, so that no older copy can come back.",
     "fields": [
         {"name": "version", "type": "long"},
         {"name": "time", "type": {"type": "long", "logicalType": "timestamp-micros"}},
@@ -22,7 +22,7 @@ DELETED: Schema = {
 
 
 def record_schema(business: Schema) -> Schema:
-    """Return the schema of raw and current records: `_version` and `_changed_at` stand first, then the business fields."""
+    """Return the schema of raw and current records: `_version` and `_changed_at`, then the business fields."""
     meta = [
         {"name": VERSION_FIELD, "type": "long", "doc": "Version of this record at its source; the highest wins."},
         {

@@ -129,7 +129,7 @@ def masked_type(avro_type: AvroType, mask: Mask, path: str, types: Mapping[str, 
         case Null():
             return "null"
         case Pass():
-            return _clean(avro_type, path.replace(".", "_"), types, set())
+            return _clean(avro_type, path.replace(".", "_"), types, frozenset())
         case Keep() | Pseudonym() | GeneraliseDate() | GeneraliseDivision() | GeneraliseBand():
             resolved = resolve(avro_type, types)
             if isinstance(resolved, list):
@@ -138,7 +138,7 @@ def masked_type(avro_type: AvroType, mask: Mask, path: str, types: Mapping[str, 
     raise ValueError(f"{path}: a view does not contain dropped fields")
 
 
-def _clean(avro_type: AvroType, name: str, types: Mapping[str, AvroType], defined: set[str]) -> AvroType:
+def _clean(avro_type: AvroType, name: str, types: Mapping[str, AvroType], defined: frozenset[int]) -> AvroType:
     resolved = resolve(avro_type, types)
     if isinstance(resolved, str):
         return resolved
@@ -157,7 +157,7 @@ def _clean(avro_type: AvroType, name: str, types: Mapping[str, AvroType], define
     if kind == "record":
         if id(resolved) in defined:
             raise ValueError(f"{name}: a record that contains itself cannot be shared")
-        defined = defined | {id(resolved)}  # type: ignore[arg-type]
+        defined = defined | {id(resolved)}
         fields = [
             {"name": field["name"], "type": _clean(field["type"], f"{name}_{field['name']}", types, defined)}
             for field in resolved["fields"]

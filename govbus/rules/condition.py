@@ -5,19 +5,19 @@ A condition is a mapping of field to test (several fields: all must hold), or on
     {household_division: {prefix: "8903"}, status: {in: [A, B]}}
     {any: [{age: {range: {from: 0, to: 17}}}, {not: {school_code: {is_null: true}}}]}
 
-Truth has three values (Kleene's strong logic): a test of a missing value is neither true nor false but unknown, ``not``
-unknown is unknown, and a row is released only where the whole condition is *true*. So an absent value never opens a door,
-not even through ``not``. Only ``is_null`` answers about absence itself.
+Truth has three values (Kleene's strong logic): a test of a missing value is neither true nor false but unknown,
+``not`` unknown is unknown, and a row is released only where the whole condition is *true*. So an absent value never opens
+a door, not even through ``not``. Only ``is_null`` answers about absence itself. Dates compare as their ISO 8601 text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 Scalar = str | int | bool
-"""What a condition compares: text, whole number (also dates, as days since 1970-01-01) or yes/no."""
+"""What a condition compares: text (dates and enum symbols as their text too), whole number, or yes/no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +130,10 @@ def _test(path: str, name: str, argument: object) -> Test:
     )
 
 
-EPOCH = date(1970, 1, 1)
-
-
 def _scalar(value: object) -> Scalar:
     if isinstance(value, date):
-        return (value - EPOCH) // timedelta(days=1)
+        # As text, in which order is time's order, so that a condition means the same in YAML and in a JSON revision.
+        return value.isoformat()
     assert isinstance(value, str | int)
     return value
 

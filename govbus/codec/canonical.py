@@ -1,0 +1,120 @@
+"""Laying valid Avro out in canonical form: every array and map as one block with a positive count, then zero.
+
+Sizes of blocks with a negative count are verified, never trusted: a reader that trusts one carries the next, perhaps
+secret, field along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from govbus.codec.view_schema import AvroType, named_types, resolve
+from govbus.codec.walk import MAX_DEPTH, MAX_EMPTY_ITEMS, Malformed, read_long, text_end, walker, write_long
+
+Copier = Callable[[bytes, int, int, bytearray], int]
+"""``(value, start, depth, out) -> end``: appends the canonical form of the value at *start* to *out*."""
+
+
+def canonical(schema: AvroType, value: bytes, start: int = 0) -> bytes:
+    """Return *value* from *start* in canonical form, what stands before *start* unchanged.
+
+    Raises `Malformed` (or IndexError, UnicodeDecodeError) where it is not valid Avro of *schema* to its exact end.
+    """
+    out = bytearray(value[:start])
+    end = _copier(schema, named_types(schema), {})(value, start, 0, out)
+    if end != len(value):
+        raise Malformed("bytes follow the value")
+    return bytes(out)
+
+
+def _copier(avro_type: AvroType, types: Mapping[str, AvroType], made: dict[int, list[Copier]]) -> Copier:
+    resolved = resolve(avro_type, types)
+    if isinstance(resolved, list):
+        return _union(tuple(_copier(branch, types, made) for branch in resolved))
+    kind = resolved if isinstance(resolved, str) else resolved["type"]
+    match kind:
+        case "array":
+            return _blocks(_copier(resolved["items"], types, made))
+        case "map":
+            return _blocks(_entry(_copier(resolved["values"], types, made)))
+        case "record":
+            return _record(resolved, types, made)
+    walk = walker(resolved, types)
+
+    def copy(value: bytes, at: int, depth: int, out: bytearray) -> int:
+        end = walk(value, at, depth)
+        if end > len(value):
+            raise Malformed("the value ends too early")
+        out += value[at:end]
+        return end
+
+    return copy
+
+
+def _union(branches: tuple[Copier, ...]) -> Copier:
+    def copy(value: bytes, at: int, depth: int, out: bytearray) -> int:
+        index, after = read_long(value, at)
+        if not 0 <= index < len(branches):
+            raise Malformed("a union index is out of range")
+        out += value[at:after]
+        return branches[index](value, after, depth, out)
+
+    return copy
+
+
+def _entry(values: Copier) -> Copier:
+    def copy(value: bytes, at: int, depth: int, out: bytearray) -> int:
+        end = text_end(value, at)
+        out += value[at:end]
+        return values(value, end, depth, out)
+
+    return copy
+
+
+def _blocks(item: Copier) -> Copier:
+    def copy(value: bytes, at: int, depth: int, out: bytearray) -> int:
+        items = bytearray()
+        total = empty = 0
+        while True:
+            count, at = read_long(value, at)
+            if count == 0:
+                break
+            expected_end = None
+            if count < 0:
+                count = -count
+                size, at = read_long(value, at)
+                expected_end = at + size
+            for _ in range(count):
+                before = at
+                at = item(value, at, depth, items)
+                empty += at == before
+                if empty > MAX_EMPTY_ITEMS:
+                    raise Malformed("an array claims too many empty items")
+            if expected_end is not None and at != expected_end:
+                raise Malformed("a block's size is not the size of its items")
+            total += count
+        if total:
+            out += write_long(total)
+            out += items
+        out.append(0)
+        return at
+
+    return copy
+
+
+def _record(record: dict[str, Any], types: Mapping[str, AvroType], made: dict[int, list[Copier]]) -> Copier:
+    again = id(record) in made
+    fields = made.setdefault(id(record), [])
+    if not again:
+        fields.extend([_copier(field["type"], types, made) for field in record["fields"]])
+        del made[id(record)]
+
+    def copy(value: bytes, at: int, depth: int, out: bytearray) -> int:
+        if again and depth >= MAX_DEPTH:
+            raise Malformed("records nest too deep")
+        for field in fields:
+            at = field(value, at, depth + again, out)
+        return at
+
+    return copy
