@@ -5,7 +5,7 @@ again by itself, which is what the fault tests do.
 """
 
 from govbus.ops.stack.errors import StackError
-from govbus.ops.stack.local_stack import OWN_SERVICES, ServerStatus, Stack, UpReport
+from govbus.ops.stack.local_stack import CACHE_FOLDER, OWN_SERVICES, ServerStatus, Stack, UpReport
 from govbus.ops.stack.server import Server
 
-__all__ = ["OWN_SERVICES", "Server", "ServerStatus", "Stack", "StackError", "UpReport"]
+__all__ = ["CACHE_FOLDER", "OWN_SERVICES", "Server", "ServerStatus", "Stack", "StackError", "UpReport"]

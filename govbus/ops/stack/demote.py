@@ -40,8 +40,8 @@ def main() -> None:
     os.setuid(int(uid))
     if not _keep_reading_right(libc) and not os.access(command[0], os.X_OK):
         sys.exit(
-            f"user {uid} may not enter the folder of {command[0]}, and this machine does not let root pass on its right "
-            "to read (CAP_DAC_READ_SEARCH). Put the project into a folder that others may enter, or run as another user"
+            f"user {uid} may not enter the folder of {command[0]}, and root cannot pass on its right to read here "
+            "(CAP_DAC_READ_SEARCH). Put the project into a folder that others may enter, or run as another user"
         )
     os.execv(command[0], command)
 

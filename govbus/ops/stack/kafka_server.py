@@ -122,9 +122,9 @@ class KafkaServer(Server):
             return False
 
     def _format(self, config: Path) -> None:
+        tool = [*self._jvm("-Xmx128m", "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool"]
         formatted = subprocess.run(
-            [*self._jvm("-Xmx128m", "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", "format"]
-            + ["-t", self._record.secret("cluster_id"), "-c", str(config)],
+            [*tool, "format", "-t", self._record.secret("cluster_id"), "-c", str(config)],
             env=self._env(),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,

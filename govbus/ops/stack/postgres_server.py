@@ -48,6 +48,12 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
+_INITDB_OPTIONS = (
+    *("--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-instructions"),
+    *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+)
+
+
 class PostgresServer(Server):
     """The database server: one superuser and one database, both called govbus, over TCP with a password."""
 
@@ -134,11 +140,8 @@ class PostgresServer(Server):
             password.unlink()
 
     def _run_initdb(self, folder: Path, password: Path) -> None:
-        self._run(
-            [str(self._binaries / "initdb"), "-D", str(folder), "-U", USER, "--pwfile", str(password)]
-            + ["--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-instructions"]
-            + ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"],
-        )
+        initdb = [str(self._binaries / "initdb"), "-D", str(folder), "-U", USER, "--pwfile", str(password)]
+        self._run([*initdb, *_INITDB_OPTIONS])
 
     def _run_single_user(self, folder: Path, statement: str) -> None:
         # The include file is written at each start; here it must exist and says nothing.

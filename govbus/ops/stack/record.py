@@ -11,9 +11,9 @@ import base64
 import json
 import os
 import secrets
-import time
 import uuid
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class StackRecord:
             return
         if strangers:
             raise StackError(
-                f"the stack's folder {self.folder} is taken: it holds {strangers[0]}, which no stack of ours put there. "
+                f"the stack's folder {self.folder} is taken: it holds {strangers[0]}, which no stack put there. "
                 "Move that away, or set GOVBUS_HOME to another folder"
             )
         (self.folder / "tmp").mkdir()
@@ -115,7 +115,7 @@ class StackRecord:
             "pid": mark.pid,
             "start_ticks": mark.start_ticks,
             "boot_id": mark.boot_id,
-            "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "started_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
         self._write(self._stack_file, note)
 

@@ -1,0 +1,145 @@
+"""The command `govbus`: reads the environment once, wires the rooms together, and says errors in one clear message.
+
+To add a command: write a function below, decorated with `@app.command()`, that imports its room inside (so that
+`govbus --help` stays quick), takes its settings from `settings_of(context)` and calls one plain function of that room.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from govbus.errors import DeclarationError, GovbusError
+from govbus.kafka.settings import Settings
+
+if TYPE_CHECKING:
+    from govbus.ops.stack import Stack
+
+app = typer.Typer(
+    name="govbus",
+    help="An event-driven exchange bus between government departments, on Apache Kafka.",
+    no_args_is_help=True,
+    add_completion=False,
+    # A traceback with the values of local variables would show records.
+    pretty_exceptions_enable=False,
+)
+stack_app = typer.Typer(
+    help="Kafka, schema registry and Postgres on this machine, without Docker.", no_args_is_help=True
+)
+app.add_typer(stack_app, name="stack")
+
+
+@app.callback()
+def _city(
+    context: typer.Context,
+    city: Annotated[
+        Path, typer.Option(envvar="GOVBUS_CITY", help="The folder with city.yaml, producers, consumers and schemas.")
+    ] = Path(),
+) -> None:
+    _configure_logs()
+    context.obj = Settings.load(city)
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """Return where we are: the settings of the city that the command line names."""
+    settings = context.obj
+    assert isinstance(settings, Settings)
+    return settings
+
+
+# --- the local stack -------------------------------------------------------------------------------------------------
+
+_Port = Annotated[int | None, typer.Option(help="Listen here instead of on a free port.", min=1024, max=65535)]
+
+
+@stack_app.command("up")
+def stack_up(
+    context: typer.Context, kafka_port: _Port = None, registry_port: _Port = None, postgres_port: _Port = None
+) -> None:
+    """Start what does not run yet, wait until all of it serves clients, and show where."""
+    from rich.console import Console
+
+    from govbus.ops.stack.console import show_up
+
+    wanted = {"kafka": kafka_port, "registry": registry_port, "postgres": postgres_port}
+    show_up(_stack(context, {name: port for name, port in wanted.items() if port}), Console())
+
+
+@stack_app.command("status")
+def stack_status(context: typer.Context) -> None:
+    """Show each server's state, address and process; exit code 1 unless all of them serve clients."""
+    from rich.console import Console
+
+    from govbus.ops.stack.console import show_status
+
+    if not show_status(_stack(context), Console()):
+        raise typer.Exit(1)
+
+
+@stack_app.command("down")
+def stack_down(
+    context: typer.Context,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Remove all data of the stack as well: nothing is kept.")
+    ] = False,
+) -> None:
+    """End the stack's own processes and no others; the data stays."""
+    from rich.console import Console
+
+    from govbus.ops.stack.console import show_down
+
+    show_down(_stack(context), purge, Console())
+
+
+def _stack(context: typer.Context, ports: dict[str, int] | None = None) -> Stack:
+    from govbus.ops.stack import CACHE_FOLDER, Stack
+
+    settings = settings_of(context)
+    return Stack(settings.home, cache=settings.city_dir / CACHE_FOLDER, ports=ports or {})
+
+
+# --- the process -----------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Run the command line; errors that govbus raises on purpose become one message on stderr and an exit code.
+
+    Exit code 2: a declaration must be edited, every fault is listed. 1: any other error, whose text says what to do.
+    """
+    try:
+        app()
+    except DeclarationError as error:
+        sys.stderr.write(f"{error}\n")
+        count = len(error.faults)
+        sys.stderr.write(f"{count} {'fault' if count == 1 else 'faults'}: nothing was done.\n")
+        sys.exit(2)
+    except GovbusError as error:
+        sys.stderr.write(f"govbus: {error}\n")
+        sys.exit(1)
+
+
+def _configure_logs() -> None:
+    """Logs go to stderr: lines for a person at a terminal, JSON for everything else; GOVBUS_LOG_LEVEL, default info."""
+    import logging
+
+    import structlog
+
+    terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=False),
+            # Local variables hold records: a traceback's text only.
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping().get(os.environ.get("GOVBUS_LOG_LEVEL", "").upper(), logging.INFO)
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
