@@ -48,6 +48,18 @@ def read_long(value: bytes, at: int) -> tuple[int, int]:
     return (bits >> 1) ^ -(bits & 1), at
 
 
+def read_time(value: bytes, at: int) -> int:
+    """Return the canonical long at *at*; quick for eight bytes, as times in microseconds take in our century."""
+    bits = int.from_bytes(value[at : at + 8], "little")
+    if bits & 0x8080808080808080 != 0x80808080808080:
+        return read_long(value, at)[0]
+    bits &= 0x7F7F7F7F7F7F7F7F
+    bits = bits & 0x007F007F007F007F | (bits & 0x7F007F007F007F00) >> 1
+    bits = bits & 0x00003FFF00003FFF | (bits & 0x3FFF00003FFF0000) >> 2
+    bits = bits & 0x000000000FFFFFFF | (bits & 0x0FFFFFFF00000000) >> 4
+    return (bits >> 1) ^ -(bits & 1)
+
+
 def write_long(number: int) -> bytes:
     """Return the shortest zig-zag encoding of *number* (64 bits)."""
     bits = (number << 1) ^ (number >> 63)

@@ -1,0 +1,389 @@
+"""The exchange of one partition: raw records in, the differences of the views before and after out. Pure.
+
+    outputs = diff(view(records before), view(records after))
+
+No Kafka, no clock, no disk: what is held comes from a lookup, what shall be written is left in `PartitionExchange.outputs`
+and `.pending`, and the worker writes both in one transaction. Records of one key in a batch see each other through
+`pending`, so a batch is as good as its records one by one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from govbus.codec.projection import Unmaskable
+from govbus.codec.reader import Bounds
+from govbus.codec.walk import Malformed, read_long, read_time, write_long
+from govbus.exchange.compiled import CompiledDataset, CompiledView
+from govbus.exchange.held import RECORD, Held
+from govbus.rules import version as versions
+from govbus.rules.record_key import partition_of
+from govbus.rules.reject import RejectReason
+from govbus.rules.version import MAX_AHEAD_MICROSECONDS, MAX_VERSION, Verdict
+
+Headers = list[tuple[str, bytes]]
+Output = tuple[str, int, bytes | None, bytes | None, int, Headers | None]
+"""Topic, partition, key, value, timestamp in milliseconds, headers."""
+
+HOUR_MS = 3_600_000
+
+
+class Incoming(Protocol):
+    """What is asked of a message beyond key, value and time: a confluent_kafka.Message, or a stand-in in tests."""
+
+    def headers(self) -> object: ...
+    def offset(self) -> int | None: ...
+
+
+Arrival = tuple["DatasetExchange", bytes | None, bytes | None, int, Incoming]
+"""Of which dataset, key, value, the broker's time of arrival in milliseconds, and the message itself."""
+
+UnknownSchema = Callable[[CompiledDataset, int], RejectReason | None]
+"""Asked for a schema id the revision does not list: why it is refused, or None once the dataset knows its writer."""
+
+
+def refuse_unknown(_dataset: CompiledDataset, _schema_id: int) -> RejectReason:
+    """The answer where no registry can be asked."""
+    return RejectReason.UNKNOWN_SCHEMA
+
+
+@dataclass(slots=True, eq=False)
+class ActiveView:
+    """A view that is being kept up to date in this partition, and what it sent since the last count."""
+
+    view: CompiledView
+    upserted: int = 0
+    retracted: int = 0
+    unchanged: int = 0
+    withheld: int = 0
+    unmaskable: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class DatasetExchange:
+    """One dataset in this partition: its compiled rules, its prefix in state, its views, its counts."""
+
+    dataset: CompiledDataset
+    state_prefix: bytes
+    views: list[ActiveView] = field(default_factory=list)
+    accepted: int = 0
+    duplicate: int = 0
+    stale: int = 0
+    rejected: Counter[RejectReason] = field(default_factory=Counter)
+
+
+class PartitionExchange:
+    """Accepts what arrives on one partition.
+
+    *held* looks up a state key (dataset prefix + record key). After a batch, `outputs` holds what to produce, in order, and
+    `pending` the state values to write once it is committed; `clear` forgets both.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        partitions: int,
+        max_record_bytes: int,
+        held: Callable[[bytes], bytes | None],
+        unknown_schema: UnknownSchema = refuse_unknown,
+    ) -> None:
+        self.partition = partition
+        self.outputs: list[Output] = []
+        self.pending: dict[bytes, bytes] = {}
+        self._partitions = partitions
+        self._max_record_bytes = max_record_bytes
+        self._held = held
+        self._unknown_schema = unknown_schema
+
+    def clear(self) -> None:
+        """Forget the batch: after its commit, or when it is dropped."""
+        self.outputs = []
+        self.pending = {}
+
+    def accept(self, arrivals: Iterable[Arrival]) -> None:
+        """Take in a batch, in order of arrival.
+
+        Raises `Unavailable` (through *unknown_schema*) where the batch must be tried again later; nothing of it may then
+        be kept.
+        """
+        partition, partitions, limit_bytes = self.partition, self._partitions, self._max_record_bytes
+        pending, stored_at, outputs = self.pending, self._held, self.outputs
+        limit_for, latest = -1, b""
+        for exchange, key, value, arrived_ms, message in arrivals:
+            dataset = exchange.dataset
+            if value is None:
+                self._accept_deletion(exchange, key, arrived_ms, message)
+                continue
+            writer = dataset.by_frame.get(value[:5])
+            if writer is None or len(value) > limit_bytes:
+                reason = self._unreadable(dataset, value)
+                if reason is not None:
+                    self._reject(exchange, reason, key, value, message)
+                    continue
+                writer = dataset.by_frame[value[:5]]
+            received = value
+            try:
+                value, bounds = writer.reader.read(value)
+            except Malformed:
+                self._reject(exchange, RejectReason.MALFORMED, key, value, message)
+                continue
+            if not key or writer.key(value, bounds) != key:
+                reason = RejectReason.KEY_MISMATCH if key else RejectReason.NULL_KEY
+                self._reject(exchange, reason, key, received, message)
+                continue
+            if partition_of(key, partitions) != partition:
+                self._reject(exchange, RejectReason.WRONG_PARTITION, key, received, message)
+                continue
+            failing = writer.failing_format(value, bounds)
+            if failing is not None:
+                self._reject(exchange, RejectReason.INVALID_VALUE, key, received, message, failing)
+                continue
+            # A positive version of eight bytes, as microseconds are: its bytes reversed order as the number does.
+            usual = bounds[1] == 13 and not value[5] & 1
+            if dataset.time_based and arrived_ms != limit_for:
+                limit_for = arrived_ms
+                latest = write_long(arrived_ms * 1000 + MAX_AHEAD_MICROSECONDS)[::-1]
+            if not usual or (dataset.time_based and (len(latest) != 8 or value[12:4:-1] > latest)):
+                reason = self._version_fault(dataset, read_long(value, 5)[0], arrived_ms)
+                if reason is not None:
+                    self._reject(exchange, reason, key, received, message)
+                    continue
+            state_key = exchange.state_prefix + key
+            stored = pending.get(state_key)
+            if stored is None:
+                stored = stored_at(state_key)
+            if stored is None:
+                before, before_bounds = None, None
+            else:
+                if stored[0] == RECORD:
+                    before = stored
+                    before_bounds = dataset.by_frame[stored[:5]].reader.bounds(stored)
+                    if usual and before_bounds[1] == 13 and not dataset.epoch:
+                        now, then = value[12:4:-1], before[12:4:-1]
+                        newer, older = now > then, now < then
+                    else:
+                        newer, older = self._order(dataset, value, Held.parse(stored))
+                else:
+                    held = Held.parse(stored)
+                    before = held.record
+                    before_bounds = None if before is None else dataset.by_frame[before[:5]].reader.bounds(before)
+                    newer, older = self._order(dataset, value, held)
+                if older:
+                    exchange.stale += 1
+                    continue
+                if not newer:
+                    if before is not None and dataset.same(before, value):
+                        exchange.duplicate += 1
+                    else:
+                        self._reject(exchange, RejectReason.VERSION_CONFLICT, key, received, message)
+                    continue
+            exchange.accepted += 1
+            if dataset.epoch:
+                pending[state_key] = Held(dataset.epoch, 0, value).stored()
+                headers: Headers | None = [("epoch", b"%d" % dataset.epoch)]
+            else:
+                pending[state_key] = value
+                headers = None
+            outputs.append((dataset.current_topic, partition, key, value, arrived_ms, headers))
+            if exchange.views:
+                self._share(exchange, key, before, before_bounds, value, bounds, arrived_ms)
+
+    def _share(
+        self,
+        exchange: DatasetExchange,
+        key: bytes,
+        before: bytes | None,
+        before_bounds: Bounds | None,
+        after: bytes | None,
+        after_bounds: Bounds | None,
+        arrived_ms: int,
+    ) -> None:
+        """Put out the difference that one record's change makes to every view of its dataset."""
+        timestamp = 0
+        for active in exchange.views:
+            view = active.view
+            shown_before = shown_after = None
+            try:
+                if before is not None and before_bounds is not None:
+                    shown_before = view.project[before[:5]](before, before_bounds)
+            except Unmaskable:
+                pass  # It was withheld when it came, for the same reason.
+            try:
+                if after is not None and after_bounds is not None:
+                    shown_after = view.project[after[:5]](after, after_bounds)
+                    if shown_after is None:
+                        active.withheld += 1
+            except Unmaskable:
+                active.unmaskable += 1
+            if shown_after == shown_before:
+                active.unchanged += 1
+                continue
+            if shown_after is None:
+                active.retracted += 1
+            else:
+                active.upserted += 1
+            if not view.clear_key:
+                # To the hour: the same millisecond in two topics would undo a pseudonym.
+                shown_key, shown_partition = view.address(key, self.partition)
+                hour = arrived_ms - arrived_ms % HOUR_MS
+                self.outputs.append((view.topic, shown_partition, shown_key, shown_after, hour, None))
+                continue
+            if not timestamp:
+                timestamp = arrived_ms
+                if after is not None and after_bounds is not None:
+                    changed_ms = read_time(after, after_bounds[1]) // 1000
+                    timestamp = min(arrived_ms, changed_ms) if changed_ms > 0 else arrived_ms
+            self.outputs.append((view.topic, self.partition, key, shown_after, timestamp, None))
+
+    def change_view(
+        self,
+        exchange: DatasetExchange,
+        old: CompiledView | None,
+        new: CompiledView | None,
+        key: bytes,
+        stored: bytes,
+        now_ms: int,
+    ) -> tuple[int, int]:
+        """Put out what changes for one held record when *old* becomes *new* (None: the empty view).
+
+        Returns how many upserts and how many retractions that was: at most one of each, both where the key changes.
+        """
+        held = Held.parse(stored)
+        if held.record is None:
+            return 0, 0
+        bounds = exchange.dataset.by_frame[held.record[:5]].reader.bounds(held.record)
+        shown_before, shown_after = _shown(old, held.record, bounds), _shown(new, held.record, bounds)
+        hour = now_ms - now_ms % HOUR_MS
+        retracted = upserted = 0
+        if old is not None and shown_before is not None:
+            address = old.address(key, self.partition)
+            if shown_after is None or new is None or new.address(key, self.partition) != address:
+                self.outputs.append((old.topic, address[1], address[0], None, hour, None))
+                retracted, shown_before = 1, None
+        if new is not None and shown_after is not None and shown_after != shown_before:
+            address = new.address(key, self.partition)
+            timestamp = hour
+            if new.clear_key:
+                timestamp = min(now_ms, max(1, read_long(held.record, bounds[1])[0] // 1000))
+            self.outputs.append((new.topic, address[1], address[0], shown_after, timestamp, None))
+            upserted = 1
+        return upserted, retracted
+
+    def _accept_deletion(
+        self, exchange: DatasetExchange, key: bytes | None, arrived_ms: int, message: Incoming
+    ) -> None:
+        dataset = exchange.dataset
+        if not key:
+            self._reject(exchange, RejectReason.NULL_KEY, key, None, message)
+            return
+        if partition_of(key, self._partitions) != self.partition:
+            self._reject(exchange, RejectReason.WRONG_PARTITION, key, None, message)
+            return
+        headers = _headers(message)
+        version = _decimal(headers.get("version"))
+        if version is None:
+            self._reject(exchange, RejectReason.VERSION_MISSING, key, None, message)
+            return
+        reason = self._version_fault(dataset, version, arrived_ms)
+        if reason is not None:
+            self._reject(exchange, reason, key, None, message)
+            return
+        state_key = exchange.state_prefix + key
+        stored = self.pending.get(state_key) or self._held(state_key)
+        held = None if stored is None else Held.parse(stored)
+        verdict = versions.compare(
+            None if held is None else (held.epoch, held.version),
+            (dataset.epoch, version),
+            same=held is not None and held.record is None,
+        )
+        match verdict:
+            case Verdict.STALE:
+                exchange.stale += 1
+                return
+            case Verdict.DUPLICATE:
+                exchange.duplicate += 1
+                return
+            case Verdict.CONFLICT:
+                self._reject(exchange, RejectReason.VERSION_CONFLICT, key, None, message)
+                return
+        exchange.accepted += 1
+        changed_at = _decimal(headers.get("changed_at")) or arrived_ms * 1000
+        deleted = Held(dataset.epoch, version, None, changed_at)
+        self.pending[state_key] = deleted.stored()
+        epoch_header: Headers | None = [("epoch", b"%d" % dataset.epoch)] if dataset.epoch else None
+        current = deleted.current_value(dataset.deleted_frame)
+        self.outputs.append((dataset.current_topic, self.partition, key, current, arrived_ms, epoch_header))
+        if held is not None and held.record is not None:
+            bounds = dataset.by_frame[held.record[:5]].reader.bounds(held.record)
+            self._share(exchange, key, held.record, bounds, None, None, arrived_ms)
+
+    def _order(self, dataset: CompiledDataset, value: bytes, held: Held) -> tuple[bool, bool]:
+        """Return whether *value* is newer than what is held, and whether it is older."""
+        incoming, present = (dataset.epoch, read_long(value, 5)[0]), (held.epoch, held.version)
+        return incoming > present, incoming < present
+
+    @staticmethod
+    def _version_fault(dataset: CompiledDataset, version: int, arrived_ms: int) -> RejectReason | None:
+        if not 0 < version <= MAX_VERSION:
+            return RejectReason.VERSION_RANGE
+        if dataset.time_based and version > arrived_ms * 1000 + MAX_AHEAD_MICROSECONDS:
+            return RejectReason.VERSION_AHEAD
+        return None
+
+    def _unreadable(self, dataset: CompiledDataset, value: bytes) -> RejectReason | None:
+        if len(value) > self._max_record_bytes:
+            return RejectReason.OVERSIZE
+        if len(value) < 5 or value[0]:
+            return RejectReason.NOT_FRAMED
+        return self._unknown_schema(dataset, int.from_bytes(value[1:5], "big"))
+
+    def _reject(
+        self,
+        exchange: DatasetExchange,
+        reason: RejectReason,
+        key: bytes | None,
+        value: bytes | None,
+        message: Incoming,
+        path: str = "",
+    ) -> None:
+        exchange.rejected[reason] += 1
+        dataset = exchange.dataset
+        headers: Headers = [
+            ("reason", reason.encode()),
+            ("dataset", dataset.id.encode()),
+            ("topic", dataset.raw_topic.encode()),
+            ("partition", b"%d" % self.partition),
+            ("offset", b"%d" % (message.offset() or 0)),
+        ]
+        if path:
+            headers.append(("field", path.encode()))
+        if reason is RejectReason.OVERSIZE and value is not None:
+            headers += [("sha256", hashlib.sha256(value).hexdigest().encode()), ("size", b"%d" % len(value))]
+            value = None
+        if reason is not RejectReason.OVERSIZE and value is None:
+            headers += [(f"raw_{name}", each) for name, each in _headers(message).items()]
+        self.outputs.append((dataset.reject_topic, self.partition, key, value, 0, headers))
+
+
+def _shown(view: CompiledView | None, record: bytes, bounds: Bounds) -> bytes | None:
+    if view is None:
+        return None
+    try:
+        return view.project[record[:5]](record, bounds)
+    except Unmaskable:
+        return None
+
+
+def _headers(message: Incoming) -> dict[str, bytes]:
+    found = message.headers()
+    if not isinstance(found, Sequence):
+        return {}
+    return {name: value for name, value in found if isinstance(value, bytes)}
+
+
+def _decimal(text: bytes | None) -> int | None:
+    return int(text) if text and text.isdigit() and len(text) <= 20 else None

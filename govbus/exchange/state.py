@@ -1,0 +1,145 @@
+"""The state of one partition on disk: the latest accepted record per key, and which committed offsets it stands for.
+
+One RocksDB per partition. Everything a batch changes goes in with one atomic write, after its transaction is committed, so
+the state is always that of some committed offsets; if they are not the group's, `govbus.exchange.restore` reads the rest
+from the ``current`` topics. Losing the folder loses time, never data.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
+
+from govbus.errors import GovbusError
+
+FORMAT = 1
+_CHECKPOINT = b"\x00checkpoint"
+_RECORD = b"\x01"
+_WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+
+
+class StateFormatError(GovbusError):
+    """The state on disk was written by another version of govbus; the text says what to do."""
+
+
+class StateUnavailable(GovbusError):
+    """The state cannot be opened or written (disk full, folder in use, damaged); the text says what to do."""
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """What the state stands for.
+
+    `offsets`: per input topic the next offset to read. `currents`: per current topic its id and the end up to which the
+    state holds it. `prefixes`: per dataset the prefix of its keys in this state.
+    """
+
+    offsets: dict[str, int] = field(default_factory=dict)
+    currents: dict[str, tuple[str, int]] = field(default_factory=dict)
+    prefixes: dict[str, int] = field(default_factory=dict)
+
+    def document(self) -> bytes:
+        content = {"format": FORMAT, "offsets": self.offsets, "currents": self.currents, "prefixes": self.prefixes}
+        return json.dumps(content).encode()
+
+    @classmethod
+    def parse(cls, document: bytes, folder: Path) -> Checkpoint:
+        content: dict[str, Any] = json.loads(document)
+        if content.get("format") != FORMAT:
+            raise StateFormatError(
+                f"the state in {folder} has format {content.get('format')}, this govbus reads {FORMAT}: run the govbus "
+                "that wrote it, or delete the folder: the state is then restored from Kafka"
+            )
+        return cls(
+            offsets=content["offsets"],
+            currents={topic: (topic_id, end) for topic, (topic_id, end) in content["currents"].items()},
+            prefixes=content["prefixes"],
+        )
+
+
+class PartitionState:
+    """The open state of one partition. Close it before the partition is handed on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = Rdict(str(folder), _options(), access_type=AccessType.read_write())
+        except Exception as error:
+            raise _unavailable(folder, error) from error
+        document = self._db.get(_CHECKPOINT)
+        self.checkpoint = Checkpoint() if document is None else Checkpoint.parse(document, folder)
+
+    def get(self, state_key: bytes) -> bytes | None:
+        """Return the state value under *state_key*, or None."""
+        found: bytes | None = self._db.get(state_key)
+        return found
+
+    def prefix(self, dataset: str) -> bytes:
+        """Return the three bytes that stand before the keys of *dataset* in this state; kept with the next write."""
+        number = self.checkpoint.prefixes.setdefault(dataset, len(self.checkpoint.prefixes))
+        return _RECORD + number.to_bytes(2, "big")
+
+    def write(self, pending: Mapping[bytes, bytes]) -> None:
+        """Write *pending* and the checkpoint as it now is, atomically."""
+        batch = WriteBatch(raw_mode=True)
+        put = batch.put
+        for key, value in pending.items():
+            put(key, value)
+        put(_CHECKPOINT, self.checkpoint.document())
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            raise _unavailable(self.folder, error) from error
+
+    def records(self, dataset: str, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (record key, state value) of *dataset* in key order, those after record key *after* only."""
+        prefix = self.prefix(dataset)
+        start = prefix if after is None else prefix + after + b"\x00"
+        for key, value in self._db.items(from_key=start):
+            if not key.startswith(prefix):
+                return
+            yield key[len(prefix) :], value
+
+    def record_count(self) -> int:
+        """Return about how many records are held."""
+        return int(self._db.property_int_value("rocksdb.estimate-num-keys") or 0)
+
+    def size_bytes(self) -> int:
+        """Return about how many bytes the state takes on disk."""
+        return int(self._db.property_int_value("rocksdb.live-sst-files-size") or 0)
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def discard(folder: Path) -> None:
+    """Delete the state in *folder*; it is restored from Kafka."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(2)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(1024 * 1024)
+    options.set_max_background_jobs(2)
+    options.optimize_for_point_lookup(8)
+    options.set_max_open_files(64)
+    return options
+
+
+def _unavailable(folder: Path, error: Exception) -> StateUnavailable:
+    return StateUnavailable(
+        f"the state in {folder} cannot be used ({type(error).__name__}: {error}): free the disk if it is full; if the "
+        "folder is damaged, delete it and the state is restored from Kafka"
+    )
