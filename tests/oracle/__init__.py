@@ -1,1 +1,1 @@
-"""What the bus must do, written a second time: plain Python over fastavro, simple and slow, importing nothing of govbus."""
+"""What the bus must do, written a second time: plain Python, simple and slow, importing nothing of govbus."""

@@ -1,12 +1,14 @@
 """A strict Avro reader and the canonical writer, straight from the Avro 1.12 specification ("Binary Encoding").
 
-`decode` takes exactly what the specification allows in its shortest form. Two things only may be said in several ways:
-an array or map may come in several blocks, and a block may carry a negative count and its size in bytes. Those are valid
-and reported as not canonical; everything else is `Malformed`. `encode` writes the one canonical form: shortest varints,
-arrays and maps as one block of positive count and then 0 (empty: only the 0), map entries in the order they came.
+`decode` takes exactly what the specification allows in its shortest form. Two things only may be said in several
+ways: an array or map may come in several blocks, and a block may carry a negative count and its size in bytes. Those
+are valid and reported as not canonical; everything else is `Malformed`. `encode` writes the one canonical form:
+shortest varints, arrays and maps as one block of positive count and then 0 (empty: only the 0), map entries in the
+order they came.
 
-Values keep everything the bytes say: a union's value is a `Branch`, a map a list of pairs, a float its bytes (a NaN has
-many), an enum its symbol, a date or a decimal the number or bytes underneath. `plain` turns them into what a reader wants.
+Values keep everything the bytes say: a union's value is a `Branch`, a map a list of pairs, a float its bytes (a NaN
+has many), an enum its symbol, a date or a decimal the number or bytes underneath. `plain` turns them into what a
+reader wants.
 """
 
 from __future__ import annotations
@@ -142,7 +144,7 @@ def _parse(schema: Any, namespace: str, known: dict[str, Type]) -> Type:
     return known[name]
 
 
-# Reading ----------------------------------------------------------------------------------------------------------------
+# Reading ----------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -282,7 +284,7 @@ class _Reader:
                 raise Malformed("block size is not the block's")
 
 
-# Writing ----------------------------------------------------------------------------------------------------------------
+# Writing ----------------------------------------------------------------------------------------------------
 
 
 def varint(number: int) -> bytes:
@@ -331,7 +333,7 @@ def _block(items: list[bytes]) -> bytes:
     return varint(len(items)) + b"".join(items) + b"\0" if items else b"\0"
 
 
-# What a value means -----------------------------------------------------------------------------------------------------
+# What a value means -----------------------------------------------------------------------------------------
 
 EPOCH_DAY = date(1970, 1, 1)
 EPOCH_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -417,7 +419,7 @@ def resolve(writer: Type, reader: Type, value: Any) -> Any:
 
 
 def alike(one: Type, other: Type) -> bool:
-    """Return whether a value of *one* may stand where *other* is read: same kind, and same name where types have names."""
+    """Return whether a value of *one* may stand where *other* is read: same kind, and same name where it has one."""
     if type(one) is not type(other):
         return False
     if isinstance(one, Array | Map | Union):

@@ -1,7 +1,8 @@
 """Masks and row conditions as declarations write them, applied to values of the oracle's Avro reader.
 
 A mask is what YAML gives: ``"pass"``, ``"drop"``, ``"null"``, ``"pseudonym"``, ``{"mask": {"first": 1}}``,
-``{"generalise": "year"}`` and so on. A masked text is a text; everything else about the field stays (absent stays absent).
+``{"generalise": "year"}`` and so on. A masked text is a text; everything else about the field stays (absent stays
+absent).
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ def value_at(record: Record, value: Any, path: str) -> tuple[Type, Any]:
     return opened(kind, value)
 
 
-# Masks ------------------------------------------------------------------------------------------------------------------
+class Unmaskable(Exception):
+    """The mask cannot say the value (a date outside the years 1 to 9999): the row stays where it is."""
+
+
+# Masks ------------------------------------------------------------------------------------------------------
 
 
 def masked_type(kind: Type, mask: Any) -> Type:
@@ -98,10 +103,11 @@ def masked_text(kind: Type, value: Any, mask: Any, key: bytes | None) -> str:
         first, last = mask["mask"].get("first", 0), mask["mask"].get("last", 0)
         return keep_ends(value, first, last)
     how = mask["generalise"]
-    if how == "year":
-        return (EPOCH_DAY + timedelta(days=value)).isoformat()[:4]
-    if how == "month":
-        return (EPOCH_DAY + timedelta(days=value)).isoformat()[:7]
+    if how in ("year", "month"):
+        try:
+            return (EPOCH_DAY + timedelta(days=value)).isoformat()[: 4 if how == "year" else 7]
+        except OverflowError:
+            raise Unmaskable from None
     if "division" in how:
         return value[: how["division"]]
     width = how["band"]
@@ -121,7 +127,7 @@ def pseudonym(key: bytes, value: bytes) -> str:
     return hmac.new(key, value, hashlib.sha256).hexdigest()[:32]
 
 
-# Conditions -------------------------------------------------------------------------------------------------------------
+# Conditions -------------------------------------------------------------------------------------------------
 
 
 def truth(rows: Mapping[str, Any], record: Record, value: Any) -> str:
@@ -169,24 +175,24 @@ def _test(name: str, wanted: Any, kind: Type, value: Any) -> str:
 
 
 def _compare(kind: Type, value: Any, literal: Any, relation: Any) -> str:
-    """Return how a value stands to a literal; unknown where the two are not of one kind (text, whole number, yes/no)."""
+    """Return how a value stands to a literal; unknown where they are not of one kind (text, whole number, yes/no)."""
     if isinstance(kind, Primitive) and kind.logical == "date":
         literal = days(literal)
     elif isinstance(literal, date):
-        literal = days(literal)
+        literal = literal.isoformat()
     if type(value) is not type(literal):
         return UNKNOWN
     return _yes(relation(value, literal))
 
 
-def days(literal: Any) -> Any:
-    """Return the days since 1970-01-01 of a date or of its text; anything else as it is."""
+def days(literal: Any) -> int | None:
+    """Return the days since 1970-01-01 of a date or of its text, None for anything else."""
     if isinstance(literal, str):
         try:
             literal = date.fromisoformat(literal)
         except ValueError:
-            return literal
-    return (literal - EPOCH_DAY).days if isinstance(literal, date) else literal
+            return None
+    return (literal - EPOCH_DAY).days if isinstance(literal, date) else None
 
 
 def _yes(true: bool) -> str:

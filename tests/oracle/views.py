@@ -23,12 +23,12 @@ GRADES = ("L1", "L2", "L3", "L4")
 SEPARATOR = "\x1f"
 
 
-# Declarations -----------------------------------------------------------------------------------------------------------
+# Declarations -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A city's declarations, as the files say them. Datasets stand under DEPARTMENT.DATASET, asks under SUBSCRIBER.ASK."""
+    """A city's declarations, as the files say them: datasets under DEPARTMENT.DATASET, asks under SUBSCRIBER.ASK."""
 
     city: dict[str, Any]
     datasets: dict[str, dict[str, Any]]
@@ -73,7 +73,7 @@ def mapping(fields: Any) -> dict[str, Any]:
     return out
 
 
-# Which record counts ----------------------------------------------------------------------------------------------------
+# Which record counts ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def key_text(kind: Type, value: Any) -> str:
     return str(value)
 
 
-# What an ask may hold ---------------------------------------------------------------------------------------------------
+# What an ask may hold ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,10 @@ def released(record: Record, value: Any, allowed: Permission, key: bytes | None)
     """Return what leaves of one record, a value of `view_type`, or None where a row condition is not true of it."""
     if allowed.grant_rows is not None and masks.truth(allowed.grant_rows, record, value) != masks.YES:
         return None
-    shown = view_value(record, value, allowed.fields, key)
+    try:
+        shown = view_value(record, value, allowed.fields, key)
+    except masks.Unmaskable:
+        return None
     if allowed.ask_rows is not None:
         kind = view_type(record, allowed.fields)
         assert isinstance(kind, Record)
