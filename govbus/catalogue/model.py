@@ -1,8 +1,8 @@
 """The Catalogue: everything declared in a city, as one frozen value.
 
-These models are both the shape of the declaration files (`govbus.catalogue.reader` reads them, with line numbers) and of
-a revision on ``bus.catalogue`` (`Catalogue.model_dump_json`). Unknown words are refused everywhere. What one file cannot
-tell (a grant for an ask, a clearance for a grade) is checked in `govbus.catalogue.check`.
+These models are both the shape of the declaration files (`govbus.catalogue.reader` reads them, with line numbers) and
+of a revision on ``bus.catalogue`` (`Catalogue.model_dump_json`). Unknown words are refused everywhere. What one file
+cannot tell (a grant for an ask, a clearance for a grade) is checked in `govbus.catalogue.check`.
 
 Vocabulary: the catalogue entry follows the 政务信息资源目录编制指南 core metadata and 政务数据共享条例 Art. 13.
 """
@@ -13,7 +13,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A department, dataset, subscriber, ask or purpose: part of topic names, so lower-case letters, digits, underscore."""
@@ -22,8 +22,8 @@ FieldPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.
 """A field of a record; dots lead through nested records."""
 
 Division = Annotated[str, StringConstraints(pattern=r"^\d{6}$")]
-Title = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-LegalBasis = Annotated[str, StringConstraints(min_length=1)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+LegalBasis = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Grade = Literal["L1", "L2", "L3", "L4"]
 GRADES: tuple[Grade, ...] = ("L1", "L2", "L3", "L4")
 
@@ -47,6 +47,16 @@ def _checked_duration(duration: str) -> str:
 Duration = Annotated[str, AfterValidator(_checked_duration)]
 
 
+def _day(declared: Any) -> Any:
+    if isinstance(declared, date) or (isinstance(declared, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", declared)):
+        return declared
+    raise ValueError("a day is written YYYY-MM-DD, e.g. 2027-12-31")
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+"""A day of the calendar. Numbers are refused: pydantic would take them for seconds since 1970."""
+
+
 class Declared(BaseModel):
     """Frozen, and closed to words it does not know."""
 
@@ -67,13 +77,13 @@ class City(Declared):
     city: Name
     title: Title
     division: Division
-    partitions: Annotated[int, Field(ge=1, le=1000)] = 12
-    replication_factor: Annotated[int, Field(ge=1, le=9)] = 3
-    min_insync_replicas: Annotated[int, Field(ge=1, le=9)] = 2
+    partitions: Annotated[int, Field(strict=True, ge=1, le=1000)] = 12
+    replication_factor: Annotated[int, Field(strict=True, ge=1, le=9)] = 3
+    min_insync_replicas: Annotated[int, Field(strict=True, ge=1, le=9)] = 2
     raw_retention: Duration = "30d"
     reject_retention: Duration = "30d"
     delete_retention: Duration = "30d"
-    max_record_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    max_record_bytes: Annotated[int, Field(strict=True, ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
     topic_prefix: Annotated[str, StringConstraints(pattern=r"^([a-z0-9_]+\.)?$")] = ""
 
 
@@ -120,24 +130,59 @@ class FieldEntry(Declared):
     unit: str | None = None
     owner: Name | None = None
     element: FieldPath | None = None
-    authoritative: bool = False
+    authoritative: Annotated[bool, Field(strict=True)] = False
     share: Literal["not_shared"] | None = None
     basis: LegalBasis | None = None
+
+
+def _by_path(declared: Any) -> Any:
+    """Return grants or wishes as a mapping of path to mask; a plain list entry is ``pass``."""
+    if not isinstance(declared, list):
+        return declared
+    masks: dict[str, Any] = {}
+    for entry in declared:
+        found = {entry: "pass"} if isinstance(entry, str) else entry
+        if not isinstance(found, dict) or len(found) != 1:
+            raise ValueError("a list of fields holds names, or a name with its mask: [a, {b: {generalise: year}}]")
+        twice = masks.keys() & found.keys()
+        if twice:
+            raise ValueError(f"{twice.pop()} stands twice in this list: keep one of them")
+        masks |= found
+    return masks
+
+
+def _texts_for_dates(declared: Any) -> Any:
+    """Return a condition with its dates written YYYY-MM-DD, so that it survives JSON unchanged."""
+    match declared:
+        case dict():
+            return {key: _texts_for_dates(value) for key, value in declared.items()}
+        case list():
+            return [_texts_for_dates(value) for value in declared]
+        case date():
+            return declared.isoformat()
+    return declared
+
+
+Masks = Annotated[dict[FieldPath, Any], BeforeValidator(_by_path)]
+"""Mask by path, as declared (`govbus.rules.mask.parse_mask`). A list is read too: its plain entries are ``pass``."""
+
+Rows = Annotated[dict[str, Any], BeforeValidator(_texts_for_dates)]
+"""A row condition, as declared (`govbus.catalogue.conditions`). Dates are YYYY-MM-DD texts."""
 
 
 class Grant(Declared):
     """The owner's key: who may see which fields and rows of this dataset, for which purpose, until when.
 
-    `fields` maps paths to the least mask, as declared (`govbus.rules.mask.parse_mask`). A plain list grants in clear.
+    `fields` maps paths to the least mask; a plain list grants in clear. `rows` is tested on the records themselves.
     """
 
     to: Name
     purpose: Name
     legal_basis: LegalBasis
-    until: date
+    until: Day
     state: Literal["active", "suspended", "ended"] = "active"
-    fields: dict[FieldPath, Any]
-    rows: dict[str, Any] | None = None
+    fields: Masks
+    rows: Rows | None = None
 
 
 class Dataset(Declared):
@@ -160,7 +205,7 @@ class Dataset(Declared):
     legal_basis: LegalBasis
     contact: Contact
     versions: Literal["time", "sequence"] = "time"
-    epoch: Annotated[int, Field(ge=0, le=2**31)] = 0
+    epoch: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
     retention: Duration | None = None
     fields: dict[FieldPath, FieldEntry]
     source: dict[str, Any] | None = None
@@ -188,8 +233,8 @@ class Subscriber(Declared):
 class AskedDataset(Declared):
     """What an ask wants of one dataset: masks by path, and which rows of what the masks leave."""
 
-    fields: dict[FieldPath, Any]
-    rows: dict[str, Any] | None = None
+    fields: Masks
+    rows: Rows | None = None
 
 
 class Ask(Declared):
@@ -201,7 +246,7 @@ class Ask(Declared):
     purpose: Name
     legal_basis: LegalBasis
     scenario: Title
-    until: date
+    until: Day
     datasets: Annotated[dict[str, AskedDataset], Field(min_length=1)]
     delivery: dict[str, Any]
 
