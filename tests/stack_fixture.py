@@ -1,0 +1,136 @@
+"""The servers that tests run against: chosen once per session, real in every case, never replaced by a skip."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from govbus.ops.stack import OWN_SERVICES, Stack
+from govbus.ops.stack.kafka_server import PROPERTIES
+from govbus.ops.stack.ports import LOOPBACK, free_port
+
+REPOSITORY = Path(__file__).parent.parent
+CACHE = REPOSITORY / ".cache"
+_SESSIONS = CACHE / "test-stacks"
+
+# Properties that say where a broker listens are the container's own.
+_CONTAINER_OWN = ("process.roles", "node.id", "controller.", "listener.", "inter.broker.", "offsets.topic.num")
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """The servers of this test session.
+
+    `local` is the stack of our own that runs those servers which the environment did not name; its servers may be
+    killed and started again by a test that leaves them running.
+    """
+
+    kind: str
+    bootstrap_servers: str
+    registry_url: str
+    postgres_url: str
+    local: Stack
+
+
+@contextmanager
+def running_stack(env: Mapping[str, str] = os.environ) -> Iterator[RunningStack]:
+    """Yield the servers, in this order: GOVBUS_* variables, containers where asked for, the local stack.
+
+    Raises StackError (or Docker's own error) where they cannot be had.
+    """
+    with ExitStack() as at_end:
+        named = dict(env)
+        kind = "local stack"
+        if env.get("GOVBUS_TEST_STACK") == "containers" and _docker_answers():
+            kind = "containers"
+            named |= at_end.enter_context(_containers())
+        elif all(env.get(variable) for variable in OWN_SERVICES.values()):
+            kind = "servers of the environment"
+        local = at_end.enter_context(own_stack(named))
+        yield RunningStack(
+            kind=kind,
+            bootstrap_servers=local.bootstrap_servers,
+            registry_url=local.registry_url,
+            postgres_url=local.postgres_url,
+            local=local,
+        )
+
+
+@contextmanager
+def own_stack(env: Mapping[str, str], kafka_properties: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Yield a stack in a folder of its own that is gone afterwards; *env* may name servers that it need not start.
+
+    A session that was killed leaves its servers behind: the next session ends those of every session that no longer
+    holds its lock, and nobody else's.
+    """
+    _SESSIONS.mkdir(parents=True, exist_ok=True)
+    _sweep()
+    home = Path(tempfile.mkdtemp(dir=_SESSIONS))
+    with (home / "session.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stack = Stack(home, cache=CACHE, env=env, kafka_properties=kafka_properties or {})
+        try:
+            stack.up()
+            yield stack
+        finally:
+            stack.down(purge=True)
+            shutil.rmtree(home)
+
+
+def _sweep() -> None:
+    for home in _SESSIONS.iterdir():
+        lock_file = home / "session.lock"
+        if not lock_file.is_file():
+            continue
+        with lock_file.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            Stack(home, cache=CACHE).down(purge=True)
+            shutil.rmtree(home)
+
+
+def _docker_answers() -> bool:
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        return bool(docker.from_env().ping())
+    except DockerException:
+        return False
+
+
+@contextmanager
+def _containers() -> Iterator[dict[str, str]]:
+    """Yield the variables that name a Kafka and a Postgres in containers, of the local stack's versions."""
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+    from testcontainers.postgres import PostgresContainer
+
+    port = free_port(set())
+    properties = {key: value for key, value in PROPERTIES.items() if not key.startswith(_CONTAINER_OWN)} | {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        # Clients are told the port on this machine, which therefore has to be known before the container starts.
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.quorum.voters": "1@localhost:9093",
+    }
+    kafka = DockerContainer("apache/kafka:4.3.1").waiting_for(LogMessageWaitStrategy("Kafka Server started"))
+    kafka.ports = {9092: (LOOPBACK, port)}
+    for key, value in properties.items():
+        kafka.with_env("KAFKA_" + key.upper().replace(".", "_"), value)
+    with kafka, PostgresContainer("postgres:18", driver=None) as postgres:
+        yield {
+            "GOVBUS_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{port}",
+            "GOVBUS_POSTGRES_URL": postgres.get_connection_url(),
+        }
