@@ -17,9 +17,23 @@ from uuid import UUID
 from oracle import avro
 from oracle.avro import Array, Bits, Branch, Enum, Fixed, Map, Primitive, Record, Type, Union, varint
 
-FIELD_NAMES = tuple(
-    "id name birth_date address division amount status phone code place child parts tags note kind since "
-    "a b a__b a_b v i s u b0 b1 m0 c0 m_a m_a__b class None lambda from_bytes Malformed bounds mask0 A A1".split()
+FIELD_NAMES = (
+    *(
+        "id",
+        "name",
+        "birth_date",
+        "address",
+        "division",
+        "amount",
+        "status",
+        "phone",
+        "code",
+        "place",
+        "child",
+        "parts",
+    ),
+    *("a", "b", "a__b", "a_b", "v", "i", "s", "u", "b0", "b1", "m0", "c0", "m_a", "m_a__b", "A", "A1", "mask0", "kind"),
+    *("class", "None", "lambda", "from_bytes", "Malformed", "bounds", "tags", "note", "since"),
 )
 SCALARS: tuple[Any, ...] = (
     "boolean",
@@ -456,25 +470,46 @@ def anyhow_spoilt(data: bytes, rng: Random) -> bytes:
 
 
 def evolved(schema: dict[str, Any], rng: Random, keep: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a schema compatible with *schema* both ways: fields with a default come and go, order and docs change.
+    """Return a schema compatible with *schema* both ways: what has a default comes and goes, order and docs change.
 
-    Fields named in *keep* (the key) stay. Only the outermost record changes its fields.
+    Fields named in *keep* (the key) stay. Nested records and enums change now and then, too.
     """
-    fields = [dict(each) for each in schema["fields"]]
+    return _evolved_record(_evolved(schema["fields"], rng), schema, rng, keep)
+
+
+def _evolved(node: Any, rng: Random) -> Any:
+    """Return part of a schema with the named types inside it evolved, or not."""
+    if isinstance(node, list):
+        return [_evolved(each, rng) for each in node]
+    if not isinstance(node, dict):
+        return node
+    node = {
+        word: _evolved(each, rng) if word in ("fields", "type", "items", "values") else each
+        for word, each in node.items()
+    }
+    if node["type"] == "record" and rng.random() < 0.3:
+        return _evolved_record(node["fields"], node, rng, ())
+    if node["type"] == "enum" and rng.random() < 0.2:
+        fewer = node["symbols"][: rng.randint(1, len(node["symbols"]))]
+        return {**node, "symbols": rng.choice([fewer, [*node["symbols"], "NEW"]]), "default": fewer[0]}
+    return node
+
+
+def _evolved_record(fields: list[Any], record: dict[str, Any], rng: Random, keep: tuple[str, ...]) -> dict[str, Any]:
     defined = _defines(fields)
+    taken = {each["name"] for each in fields}
     fields = [
         each
         for each in fields
         if each["name"] in keep or "default" not in each or each["name"] in defined or rng.random() < 0.6
     ]
-    taken = {each["name"] for each in schema["fields"]}
     for name in rng.sample([n for n in FIELD_NAMES if n not in taken], rng.randint(0, 2)):
         fields.insert(rng.randint(0, len(fields)), _defaulted(name, rng))
     if not defined and rng.random() < 0.4:
         rng.shuffle(fields)
-    if rng.random() < 0.3:
-        fields[0]["doc"] = "said differently"
-    return {**schema, "fields": fields}
+    if fields and rng.random() < 0.3:
+        fields[0] = {**fields[0], "doc": "said differently"}
+    return {**record, "fields": fields}
 
 
 def _defines(fields: list[dict[str, Any]]) -> set[str]:

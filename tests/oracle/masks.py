@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from oracle.avro import EPOCH_DAY, NULL, Branch, Enum, Primitive, Record, Type, Union
+from oracle.avro import EPOCH_DAY, NULL, Branch, Primitive, Record, Type, Union
 
 TEXT = Primitive("string")
 YES, NO, UNKNOWN = "yes", "no", "unknown"
@@ -27,12 +27,12 @@ def optional(kind: Type) -> Type | None:
 
 
 def opened(kind: Type, value: Any) -> tuple[Type, Any]:
-    """Return type and value with an optional opened; an absent one is (null, None)."""
-    inner = optional(kind)
-    if inner is None:
-        return kind, value
-    branch = kind.branches[value.index]  # type: ignore[union-attr]
-    return branch, value.value
+    """Return type and value with an optional opened; what is absent, in any union, is (null, None)."""
+    if isinstance(kind, Union):
+        branch = kind.branches[value.index]
+        if branch == NULL or optional(kind) is not None:
+            return branch, value.value
+    return kind, value
 
 
 def field_at(record: Record, path: str) -> Type | None:
@@ -157,7 +157,7 @@ def _test(name: str, wanted: Any, kind: Type, value: Any) -> str:
     if value is None:
         return UNKNOWN
     if name == "prefix":
-        return _yes(value.startswith(wanted)) if isinstance(kind, Enum) or kind == TEXT else UNKNOWN
+        return _yes(value.startswith(wanted)) if isinstance(value, str) else UNKNOWN
     if name == "equals":
         return _compare(kind, value, wanted, lambda a, b: a == b)
     if name == "in":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -73,9 +73,14 @@ def stricter(mask: Any, rng: Random) -> Any:
 # Row conditions ---------------------------------------------------------------------------------------------
 
 
-def rows(rng: Random, record: Record, samples: list[Any], *, depth: int = 2) -> dict[str, Any] | None:
-    """Return a condition on fields of *record*, or None if it has none to test; literals come from *samples* mostly."""
-    testable = list(paths(record))
+def rows(
+    rng: Random, record: Record, samples: list[Any], among: Collection[str] | None = None, *, depth: int = 2
+) -> dict[str, Any] | None:
+    """Return a condition on fields of *record* (only those *among* some), or None if it has none to test.
+
+    Literals come from *samples* mostly.
+    """
+    testable = [path for path in paths(record) if among is None or path in among]
     if not testable:
         return None
     return _rows(rng, record, samples, testable, depth)
