@@ -144,7 +144,7 @@ class Stack:
         died = {server.name for server in absent if record.mark(server.name) is not None}
         for server in ailing:
             report(f"{server.title} runs but does not answer: starting it again")
-            server.stop(grace_seconds=10.0)
+            server.stop(grace_seconds=5.0)
 
         to_start = absent + ailing
         moved = record.choose_ports(

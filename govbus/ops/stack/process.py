@@ -38,7 +38,7 @@ class ProcessMark:
             return None
         # The command's name stands in parentheses and may hold spaces and parentheses itself.
         fields = stat.rpartition(")")[2].split()
-        if fields[0] in ("Z", "X"):
+        if fields[0] in ("Z", "X") and not _has_threads(pid):
             return None
         return cls(pid=pid, start_ticks=int(fields[19]), boot_id=_BOOT_ID.read_text().strip())
 
@@ -111,6 +111,14 @@ def plain_environment(home: Path) -> dict[str, str]:
 
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def _has_threads(pid: int) -> bool:
+    # A killed JVM's first thread is a zombie while others still hold its ports and files.
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
+    except FileNotFoundError:
+        return False
 
 
 def _reap(pid: int) -> None:
