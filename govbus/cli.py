@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,8 +110,6 @@ def main() -> None:
 
     Exit code 2: a declaration must be edited, every fault is listed. 1: any other error, whose text says what to do.
     """
-    # A dependency of the registry client says this at import; it is nobody's business here.
-    warnings.filterwarnings("ignore", message="The httpx module is deprecated")
     try:
         app()
     except DeclarationError as error:

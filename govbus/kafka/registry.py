@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import httpx
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
-from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+with warnings.catch_warnings(record=True):
+    # A dependency of the client warns at import that httpx is deprecated, past every filter: nobody's business here.
+    from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+    from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from govbus.errors import GovbusError, SettingsError, Unavailable
 from govbus.kafka.settings import Settings
