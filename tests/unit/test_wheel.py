@@ -40,8 +40,8 @@ def test_the_only_top_level_name_is_govbus(wheel: Path) -> None:
 
 def test_the_data_files_of_the_package_are_in_the_wheel(wheel: Path) -> None:
     """Every file of govbus/ that is not Python source is delivered too: the list of downloads, the mark for types."""
-    listed = run("git", "-C", REPOSITORY, "ls-files", "govbus").splitlines()
-    wanted = {name for name in listed if not name.endswith(".py")}
+    files = (path for path in (REPOSITORY / "govbus").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    wanted = {str(path.relative_to(REPOSITORY)) for path in files if path.suffix != ".py"}
     assert wanted >= {"govbus/py.typed", "govbus/ops/stack/artifacts.lock"}
     with zipfile.ZipFile(wheel) as archive:
         assert wanted <= set(archive.namelist())
