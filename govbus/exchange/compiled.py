@@ -67,13 +67,19 @@ class CompiledView:
         self.ends_at_ms = None if (end := view.ends_at) is None else int(end.timestamp() * 1000)
         self._partitions = partitions
         self._pseudonym_key = pseudonym_key
-        projections = {
-            header(writer.schema_id): compile_view(
-                view, writer.reader, newest, schema_id=schema_id, pseudonym_key=pseudonym_key
-            )
-            for writer in writers.values()
-        }
-        self.project: dict[bytes, Project] = {frame: each.project for frame, each in projections.items()}
+        self._schema_id = schema_id
+        self._newest = newest
+        self.project: dict[bytes, Project] = {}
+        """Per frame (schema id) of a held record the function to its share value."""
+        for writer in writers.values():
+            self.add_writer(writer)
+
+    def add_writer(self, writer: Writer) -> None:
+        """Make the view ready for records of one more schema."""
+        projection = compile_view(
+            self.view, writer.reader, self._newest, schema_id=self._schema_id, pseudonym_key=self._pseudonym_key
+        )
+        self.project[header(writer.schema_id)] = projection.project
 
     def address(self, key: bytes, partition: int) -> tuple[bytes, int]:
         """Return key and partition in the share topic of the record under *key* of input partition *partition*."""
@@ -95,6 +101,7 @@ class CompiledDataset:
         self.reject_topic = topics.reject(dataset.department)
         self.epoch = dataset.epoch
         self.time_based = dataset.versions == "time"
+        self.department = dataset.department
         self._key_paths = dataset.key
         self._formats: dict[str, IsCanonical] = {
             path: FORMATS[entry.format].is_canonical for path, entry in dataset.fields.items() if entry.format
@@ -110,6 +117,14 @@ class CompiledDataset:
     def _writer(self, schema_id: int, schema: Schema) -> Writer:
         reader = RecordReader(schema)
         return Writer(schema_id, reader, key_function(reader, self._key_paths), format_check(reader, self._formats))
+
+    def add_writer(self, schema_id: int, schema: Schema) -> None:
+        """Know one more schema: registered since the revision was applied, and compatible with all before it."""
+        writer = self._writer(schema_id, schema)
+        self.writers[schema_id] = self.by_frame[header(schema_id)] = writer
+        self.__dict__.pop("_upgrades", None)
+        for view in self.views:
+            view.add_writer(writer)
 
     def same(self, one: bytes, other: bytes) -> bool:
         """Return whether two records say the same: resolved to the newest schema, `_changed_at` aside."""
@@ -142,8 +157,10 @@ class CompiledRevision:
         self.max_record_bytes = city.max_record_bytes
         self.topics = revision.topics
         self.withheld: list[Withheld] = []
+        self.max_age_seconds = {each.id: each.update.max_age_seconds for each in revision.catalogue.datasets.values()}
         self.views: dict[str, CompiledView] = {}
         self.datasets = {each.id: CompiledDataset(each, revision) for each in revision.catalogue.datasets.values()}
+        self.current_topics = frozenset(each.current_topic for each in self.datasets.values())
         self.by_raw_topic = {each.raw_topic: each for each in self.datasets.values()}
         for view in share_views(revision.catalogue):
             if isinstance(view, Withheld):

@@ -73,7 +73,21 @@ class DatasetExchange:
     accepted: int = 0
     duplicate: int = 0
     stale: int = 0
+    slow: int = 0
     rejected: Counter[RejectReason] = field(default_factory=Counter)
+    sent_at: list[int] = field(default_factory=list)
+    """Of each record that sent anything: when it was published, in milliseconds."""
+    sent_changed: list[int] = field(default_factory=list)
+    """Of the same records: when their source changed them."""
+
+    def forget_counts(self) -> None:
+        """Start counting anew: the batch was counted, or dropped."""
+        self.accepted = self.duplicate = self.stale = self.slow = 0
+        self.rejected.clear()
+        self.sent_at.clear()
+        self.sent_changed.clear()
+        for view in self.views:
+            view.upserted = view.retracted = view.unchanged = view.withheld = view.unmaskable = 0
 
 
 class PartitionExchange:
@@ -131,6 +145,7 @@ class PartitionExchange:
             except Malformed:
                 self._reject(exchange, RejectReason.MALFORMED, key, value, message)
                 continue
+            exchange.slow += value is not received
             if not key or writer.key(value, bounds) != key:
                 reason = RejectReason.KEY_MISMATCH if key else RejectReason.NULL_KEY
                 self._reject(exchange, reason, key, received, message)
@@ -203,7 +218,7 @@ class PartitionExchange:
         arrived_ms: int,
     ) -> None:
         """Put out the difference that one record's change makes to every view of its dataset."""
-        timestamp = 0
+        changed_ms = 0
         for active in exchange.views:
             view = active.view
             shown_before = shown_after = None
@@ -226,18 +241,19 @@ class PartitionExchange:
                 active.retracted += 1
             else:
                 active.upserted += 1
-            if not view.clear_key:
+            if not changed_ms:
+                changed_ms = arrived_ms
+                if after is not None and after_bounds is not None:
+                    changed_ms = max(1, min(arrived_ms, read_time(after, after_bounds[1]) // 1000))
+                exchange.sent_at.append(arrived_ms)
+                exchange.sent_changed.append(changed_ms)
+            if view.clear_key:
+                self.outputs.append((view.topic, self.partition, key, shown_after, changed_ms, None))
+            else:
                 # To the hour: the same millisecond in two topics would undo a pseudonym.
                 shown_key, shown_partition = view.address(key, self.partition)
                 hour = arrived_ms - arrived_ms % HOUR_MS
                 self.outputs.append((view.topic, shown_partition, shown_key, shown_after, hour, None))
-                continue
-            if not timestamp:
-                timestamp = arrived_ms
-                if after is not None and after_bounds is not None:
-                    changed_ms = read_time(after, after_bounds[1]) // 1000
-                    timestamp = min(arrived_ms, changed_ms) if changed_ms > 0 else arrived_ms
-            self.outputs.append((view.topic, self.partition, key, shown_after, timestamp, None))
 
     def change_view(
         self,
@@ -272,6 +288,11 @@ class PartitionExchange:
             self.outputs.append((new.topic, address[1], address[0], shown_after, timestamp, None))
             upserted = 1
         return upserted, retracted
+
+    def refuse(self, arrival: Arrival, reason: RejectReason) -> None:
+        """Put one record aside unread."""
+        exchange, key, value, _, message = arrival
+        self._reject(exchange, reason, key, value, message)
 
     def _accept_deletion(
         self, exchange: DatasetExchange, key: bytes | None, arrived_ms: int, message: Incoming

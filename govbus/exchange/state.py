@@ -98,11 +98,16 @@ class PartitionState:
         except Exception as error:
             raise _unavailable(self.folder, error) from error
 
+    def forget(self, state_key: bytes) -> None:
+        """Delete one record for good: only where ``current`` itself has forgotten it."""
+        self._db.delete(state_key)
+
     def records(self, dataset: str, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (record key, state value) of *dataset* in key order, those after record key *after* only."""
         prefix = self.prefix(dataset)
         start = prefix if after is None else prefix + after + b"\x00"
         for key, value in self._db.items(from_key=start):
+            assert isinstance(key, bytes)
             if not key.startswith(prefix):
                 return
             yield key[len(prefix) :], value

@@ -96,8 +96,8 @@ def admin(settings: Settings) -> AdminClient:
 def translate(error: KafkaError | KafkaException, doing: str, faults: ConnectionFaults | None = None) -> GovbusError:
     """Return what *error*, met while *doing* something, means for the caller.
 
-    `SettingsError` where someone must change a credential or a right, `Unavailable` where it may pass, `Fenced` where the
-    process must end and be started again. *faults* of the same client lend a bare time-out its cause.
+    `SettingsError` where someone must change a credential or a right, `Unavailable` where it may pass, `Fenced` where
+    the process must end and be started again. *faults* of the same client lend a bare time-out its cause.
     """
     kafka_error = error.args[0] if isinstance(error, KafkaException) else error
     if not isinstance(kafka_error, KafkaError):

@@ -1,0 +1,95 @@
+"""The worker's metrics: counted in plain integers while a batch runs, handed to Prometheus once per batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+from govbus import metrics
+from govbus.exchange.compiled import CompiledRevision
+from govbus.exchange.partition import AssignedPartition, Change
+
+STATE_SECONDS = 5.0
+
+
+class Counting:
+    """Turns what partitions counted into metrics, and sets those that follow from the revision."""
+
+    def __init__(self, revision: CompiledRevision) -> None:
+        self._state_at = 0.0
+        metrics.CATALOGUE_REVISION.set(revision.number)
+        for view in revision.views.values():
+            labels = {"ask": f"{view.view.subscriber}.{view.view.ask}", "dataset": view.view.dataset}
+            if view.ends_at_ms is not None:
+                metrics.GRANT_END_TIMESTAMP.labels(**labels).set(view.ends_at_ms / 1000)
+            for outcome in ("upserted", "retracted", "unchanged"):
+                metrics.EXCHANGE_DELIVERIES.labels(outcome=outcome, **labels)
+        for withheld in revision.withheld:
+            metrics.GRANT_WITHHELD.labels(
+                ask=f"{withheld.subscriber}.{withheld.ask}", dataset=withheld.dataset, reason=withheld.reason
+            ).set(1)
+        for dataset in revision.datasets:
+            metrics.DATASET_MAX_AGE_SECONDS.labels(dataset=dataset).set(revision.max_age_seconds[dataset])
+            for verdict in ("accepted", "duplicate", "stale"):
+                metrics.EXCHANGE_RECORDS.labels(dataset=dataset, verdict=verdict)
+
+    def batch(self, partitions: Iterable[AssignedPartition], records: int, seconds: float) -> None:
+        """Count a committed batch."""
+        metrics.EXCHANGE_BATCH_SECONDS.observe(seconds)
+        metrics.EXCHANGE_BATCH_RECORDS.observe(records)
+        now_ms = time.time() * 1000
+        delays: dict[str, list[float]] = {}
+        ages: dict[str, list[float]] = {}
+        for partition in partitions:
+            for dataset in partition.datasets.values():
+                name = dataset.dataset.id
+                for verdict in ("accepted", "duplicate", "stale"):
+                    number = getattr(dataset, verdict)
+                    if number:
+                        metrics.EXCHANGE_RECORDS.labels(dataset=name, verdict=verdict).inc(number)
+                if dataset.accepted:
+                    metrics.DATASET_CHANGE_TIMESTAMP.labels(dataset=name).set(partition.clock_ms / 1000)
+                for reason, number in dataset.rejected.items():
+                    metrics.EXCHANGE_REJECTED.labels(dataset=name, reason=reason).inc(number)
+                if dataset.slow:
+                    metrics.EXCHANGE_SLOW_PATH.labels(dataset=name).inc(dataset.slow)
+                if dataset.sent_at:
+                    delays.setdefault(name, []).extend((now_ms - each) / 1000 for each in dataset.sent_at)
+                    ages.setdefault(name, []).extend((now_ms - each) / 1000 for each in dataset.sent_changed)
+                for active in dataset.views:
+                    labels = {"ask": f"{active.view.view.subscriber}.{active.view.view.ask}", "dataset": name}
+                    for outcome in ("upserted", "retracted", "unchanged"):
+                        number = getattr(active, outcome)
+                        if number:
+                            metrics.EXCHANGE_DELIVERIES.labels(outcome=outcome, **labels).inc(number)
+                    for cause, number in (("row_condition", active.withheld), ("unmaskable", active.unmaskable)):
+                        if number:
+                            metrics.EXCHANGE_WITHHELD.labels(reason=cause, **labels).inc(number)
+                dataset.forget_counts()
+        for name, values in delays.items():
+            metrics.observe_many(metrics.EXCHANGE_DELAY_SECONDS.labels(dataset=name), values)
+            metrics.observe_many(metrics.EXCHANGE_AGE_SECONDS.labels(dataset=name), ages[name])
+
+    def drop(self, partition: AssignedPartition) -> None:
+        """Forget what a batch counted that is not kept."""
+        for dataset in partition.datasets.values():
+            dataset.forget_counts()
+
+    def changed(self, change: Change) -> None:
+        """Count what a view's change sent."""
+        ask, _, dataset = change.view.partition("/")
+        for outcome, number in (("upserted", change.upserted), ("retracted", change.retracted)):
+            metrics.EXCHANGE_DELIVERIES.labels(ask=ask, dataset=dataset, outcome=outcome).inc(number)
+
+    def state(self, partitions: Mapping[int, AssignedPartition]) -> None:
+        """Set what changes slowly, every few seconds."""
+        now = time.monotonic()
+        if now - self._state_at < STATE_SECONDS:
+            return
+        self._state_at = now
+        metrics.EXCHANGE_PARTITIONS.set(len(partitions))
+        metrics.EXCHANGE_STATE_BYTES.set(sum(each.state.size_bytes() for each in partitions.values()))
+        metrics.EXCHANGE_TRANSITIONS.set(sum(not each.live for each in partitions.values()))
+        clocks = [each.clock_ms for each in partitions.values()]
+        if clocks:
+            metrics.EXCHANGE_CLOCK_TIMESTAMP.set(min(clocks) / 1000)

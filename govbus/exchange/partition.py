@@ -1,0 +1,129 @@
+"""One partition of every input, from assignment to hand-over: restored, brought to the present revision, live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from govbus.exchange.compiled import CompiledRevision, CompiledView
+from govbus.exchange.difference import ActiveView, DatasetExchange, Output, PartitionExchange, UnknownSchema
+from govbus.exchange.progress import EMPTY, NOTHING_SENT, Sent, ViewProgress
+from govbus.exchange.restore import Restore
+from govbus.exchange.state import PartitionState
+
+SLICE_RECORDS = 2_000
+"""How many held records one transaction of a view's change looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A slice of a view's change: what to send, and the progress that is then true."""
+
+    outputs: list[Output]
+    view: str
+    progress: ViewProgress
+    upserted: int
+    retracted: int
+
+
+@dataclass(slots=True, eq=False)
+class AssignedPartition:
+    """What this worker holds of one partition. `restore` is None once the state is whole; `live` once views are right."""
+
+    number: int
+    state: PartitionState
+    exchange: PartitionExchange
+    datasets: dict[str, DatasetExchange]
+    """Per raw topic."""
+    restore: Restore | None
+    progress: dict[str, ViewProgress] = field(default_factory=dict)
+    clock_ms: int = 0
+    """The latest broker time seen here, from ticks and arrivals; nothing else tells this partition the time."""
+    live: bool = False
+
+    @classmethod
+    def open(
+        cls, number: int, state: PartitionState, revision: CompiledRevision, unknown_schema: UnknownSchema
+    ) -> AssignedPartition:
+        exchange = PartitionExchange(
+            number, revision.partitions, revision.max_record_bytes, state.get, unknown_schema=unknown_schema
+        )
+        datasets = {each.raw_topic: DatasetExchange(each, state.prefix(each.id)) for each in revision.datasets.values()}
+        return cls(number, state, exchange, datasets, None)
+
+    def wanted(self, revision: CompiledRevision) -> dict[str, Sent]:
+        """Return, per view that is not over by this partition's clock, the version it should have."""
+        return {
+            view_id: Sent(revision.number, view.fingerprint)
+            for view_id, view in revision.views.items()
+            if view.ends_at_ms is None or view.ends_at_ms > self.clock_ms
+        }
+
+    def expired(self) -> bool:
+        """Whether a view that is being kept up to date has come to its end."""
+        return any(
+            active.view.ends_at_ms is not None and active.view.ends_at_ms <= self.clock_ms
+            for dataset in self.datasets.values()
+            for active in dataset.views
+        )
+
+    def activate(self, revision: CompiledRevision) -> None:
+        """Keep up to date exactly the views whose progress is at the wanted version."""
+        wanted = self.wanted(revision)
+        for dataset in self.datasets.values():
+            kept = {active.view.view.id: active for active in dataset.views}
+            dataset.views = [
+                kept.get(view.view.id) or ActiveView(view)
+                for view in revision.datasets[dataset.dataset.id].views
+                if view.view.id in wanted
+            ]
+        self.live = True
+
+    def changes(self, revision: CompiledRevision, compiled: Callable[[int], CompiledRevision]) -> Iterator[Change]:
+        """Yield slice after slice of what must be sent until every view is at its wanted version.
+
+        *compiled* gives a superseded revision ready to run. Each slice must be committed before the next is taken; after
+        a crash the iteration starts again where the committed progress stands.
+        """
+        wanted = self.wanted(revision)
+        for view_id in sorted(set(wanted) | set(self.progress)):
+            progress = self.progress.get(view_id, NOTHING_SENT)
+            if progress.before is not None:
+                yield from self._change(view_id, progress, revision, compiled)
+                progress = self.progress[view_id]
+            goal = wanted.get(view_id, EMPTY)
+            if progress.now.fingerprint != goal.fingerprint:
+                yield from self._change(view_id, ViewProgress(goal, progress.now, None), revision, compiled)
+
+    def _change(
+        self,
+        view_id: str,
+        progress: ViewProgress,
+        revision: CompiledRevision,
+        compiled: Callable[[int], CompiledRevision],
+    ) -> Iterator[Change]:
+        assert progress.before is not None
+        old, new = _view(view_id, progress.before, compiled), _view(view_id, progress.now, compiled)
+        dataset_id = view_id.partition("/")[2]
+        # The present readers know every schema that a held record can have; a dropped dataset's are in the old revision.
+        holder = revision if dataset_id in revision.datasets else compiled(progress.before.revision)
+        exchange = DatasetExchange(holder.datasets[dataset_id], self.state.prefix(dataset_id))
+        cursor = progress.cursor
+        records = self.state.records(dataset_id, after=cursor)
+        while True:
+            upserted = retracted = looked_at = 0
+            for key, stored in records:
+                sent = self.exchange.change_view(exchange, old, new, key, stored, self.clock_ms)
+                upserted, retracted = upserted + sent[0], retracted + sent[1]
+                cursor, looked_at = key, looked_at + 1
+                if looked_at == SLICE_RECORDS:
+                    break
+            outputs, self.exchange.outputs = self.exchange.outputs, []
+            if looked_at < SLICE_RECORDS:
+                yield Change(outputs, view_id, ViewProgress(progress.now), upserted, retracted)
+                return
+            yield Change(outputs, view_id, ViewProgress(progress.now, progress.before, cursor), upserted, retracted)
+
+
+def _view(view_id: str, sent: Sent, compiled: Callable[[int], CompiledRevision]) -> CompiledView | None:
+    return None if sent == EMPTY or not sent.fingerprint else compiled(sent.revision).views[view_id]

@@ -1,0 +1,74 @@
+"""What has been sent under which revision: a fact of each partition, kept on ``bus.progress``.
+
+Written in the same transaction as the differences it speaks of, and restored before anything else is sent. A view that is
+being changed has both revisions and a cursor: keys up to the cursor are under the new one, later keys under the old.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from govbus.errors import GovbusError
+from govbus.exchange.difference import Output
+
+FORMAT = 1
+
+
+class ProgressFormatError(GovbusError):
+    """Progress was written by another version of govbus; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A version of a view: the revision it stands in and its fingerprint. The empty view has no revision."""
+
+    revision: int
+    fingerprint: str
+
+
+EMPTY = Sent(0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class ViewProgress:
+    """What one partition has sent of one view: all of `now`, except that after `cursor` it is still `before`."""
+
+    now: Sent
+    before: Sent | None = None
+    cursor: bytes | None = None
+
+    def record(self, topic: str, partition: int, view: str) -> Output:
+        """Return the record of this progress."""
+        document: dict[str, object] = {"format": FORMAT, "now": [self.now.revision, self.now.fingerprint]}
+        if self.before is not None:
+            document["before"] = [self.before.revision, self.before.fingerprint]
+            document["cursor"] = None if self.cursor is None else self.cursor.hex()
+        return (topic, partition, key_of(partition, view), json.dumps(document).encode(), 0, None)
+
+    @classmethod
+    def parse(cls, value: bytes) -> ViewProgress:
+        document = json.loads(value)
+        if document.get("format") != FORMAT:
+            raise ProgressFormatError(
+                f"bus.progress has format {document.get('format')}, this govbus reads {FORMAT}: run the govbus that wrote it"
+            )
+        before, cursor = document.get("before"), document.get("cursor")
+        return cls(
+            Sent(*document["now"]),
+            None if before is None else Sent(*before),
+            None if cursor is None else bytes.fromhex(cursor),
+        )
+
+
+NOTHING_SENT = ViewProgress(EMPTY)
+
+
+def key_of(partition: int, view: str) -> bytes:
+    return f"view|{partition}|{view}".encode()
+
+
+def view_of(key: bytes) -> str | None:
+    """Return the view a progress record speaks of, or None for a record of another kind (an adapter's poll)."""
+    kind, _, rest = key.decode().partition("|")
+    return rest.partition("|")[2] if kind == "view" else None

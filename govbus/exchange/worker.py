@@ -1,0 +1,499 @@
+"""The exchange worker: one process, one loop, one hop from raw to every output.
+
+    poll a batch -> slice, validate -> version rule -> views before/after -> produce differences
+    -> accepted records to current, progress, offsets into the same Kafka transaction -> commit -> write state
+
+The consumer group subscribes to one topic, ``bus.tick``; whoever is assigned its partition p takes p of every input. Range
+assignment over many topics breaks where members' lists differ (KAFKA-12759), and a new dataset changes the list without a
+rebalance. Ticks carry the brokers' clock: no decision here reads another one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, Message, Producer, TopicPartition
+
+from govbus import metrics
+from govbus.errors import GovbusError, SettingsError, Unavailable
+from govbus.exchange import inputs
+from govbus.exchange.aborts import AbortMemory, Place
+from govbus.exchange.compiled import CompiledDataset, CompiledRevision
+from govbus.exchange.counting import Counting
+from govbus.exchange.difference import Arrival, Incoming, Output
+from govbus.exchange.partition import AssignedPartition, Change
+from govbus.exchange.restore import Restore
+from govbus.exchange.state import PartitionState, discard
+from govbus.exchange.transaction import Transactions
+from govbus.health import Health
+from govbus.kafka import clients, revisions
+from govbus.kafka.clients import ConnectionFaults, Fenced
+from govbus.kafka.pseudonym_keys import read_key
+from govbus.kafka.registry import Registry
+from govbus.kafka.revisions import Revision
+from govbus.kafka.settings import Settings
+from govbus.kafka.topics import Topics
+from govbus.rules.reject import RejectReason
+
+log = structlog.get_logger()
+
+BATCH_RECORDS = 10_000
+TICK_SECONDS = 1.0
+SESSION_TIMEOUT_MS = 15_000
+
+
+class Worker:
+    """One worker of the exchange. `run` returns when asked to stop, and raises what its supervisor must know."""
+
+    def __init__(
+        self, settings: Settings, topics: Topics, worker_id: str, health: Health, batch_records: int = BATCH_RECORDS
+    ) -> None:
+        self.settings = settings
+        self.topics = topics
+        self.worker_id = worker_id
+        self.health = health
+        self.partitions: dict[int, AssignedPartition] = {}
+        self._stopping = False
+        self._revisions: dict[int, Revision] = {}
+        self._compiled: dict[int, CompiledRevision] = {}
+        self._offsets: dict[tuple[str, int], int] = {}
+        self._folder = settings.home / "state" / worker_id
+        self._aborts = AbortMemory(self._folder, batch_records)
+        self._last_tick = 0.0
+        self._refused_schemas: dict[tuple[str, int], RejectReason] = {}
+
+    def stop(self) -> None:
+        """Ask the loop to end after the batch in hand."""
+        self._stopping = True
+
+    def run(self, *, until_caught_up: bool = False) -> None:
+        """Exchange until `stop`; with *until_caught_up*, until what was published before is exchanged.
+
+        Raises `SettingsError` where someone must change something, `Fenced` or `Unavailable` where the process must end
+        and be started again under the same id.
+        """
+        self._take_revision()
+        self._counting = Counting(self.revision)
+        transactional_id = f"{self.topics.exchange_group}.{self.worker_id}"
+        self._transactions = Transactions(self.settings, transactional_id)
+        self._take_transactional_id()
+        self._admin = clients.admin(self.settings)
+        self._faults = ConnectionFaults()
+        self._consumer = self._subscribed()
+        self._ticker: Producer = clients.producer(self.settings, linger_ms=0)
+        self._reader: Consumer | None = None
+        goal = self._ends() if until_caught_up else None
+        try:
+            while not self._stopping and not (goal is not None and self._caught_up(goal)):
+                self.health.beat()
+                self._tick()
+                self._poll()
+                self._bring_partitions_up()
+                self.health.set_ready(bool(self.partitions) and all(each.live for each in self.partitions.values()))
+                self._counting.state(self.partitions)
+        finally:
+            self._close()
+
+    def _take_transactional_id(self) -> None:
+        while True:
+            self.health.beat()
+            try:
+                self._transactions.start()
+            except Unavailable as error:
+                self.health.wait_for(metrics.Waiting.BROKER)
+                log.warning("waiting for the brokers", reason=str(error))
+                continue
+            self.health.wait_for(None)
+            return
+
+    @property
+    def revision(self) -> CompiledRevision:
+        return self._compiled[max(self._revisions)]
+
+    def _take_revision(self) -> None:
+        while not self._revisions:
+            self.health.beat()
+            try:
+                found = revisions.read_revisions(self.settings, self.topics)
+                self._revisions = {revision.number: revision for revision in found}
+            except Unavailable as error:
+                self.health.wait_for(metrics.Waiting.BROKER)
+                log.warning("waiting for the brokers", reason=str(error))
+                continue
+            if not found:
+                raise SettingsError(f"nothing is applied: {self.topics.catalogue} is empty; run `govbus apply` first")
+        self.health.wait_for(None)
+        self._compile(max(self._revisions))
+
+    def _compile(self, number: int) -> CompiledRevision:
+        if number not in self._compiled:
+            if number not in self._revisions:
+                raise SettingsError(
+                    f"catalogue revision {number} is not on {self.topics.catalogue}: views under it cannot be "
+                    "withdrawn; restore the topic from its backup"
+                )
+            self._compiled[number] = CompiledRevision(
+                self._revisions[number], lambda name, mark: read_key(self.settings, name, mark)
+            )
+        return self._compiled[number]
+
+    def _subscribed(self) -> Consumer:
+        consumer = clients.consumer(
+            self.settings,
+            self.topics.exchange_group,
+            self._faults,
+            group_instance_id=self.worker_id,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            max_poll_interval_ms=300_000,
+            partition_assignment_strategy="range",
+            auto_offset_reset="error",
+            fetch_min_bytes=1,
+            fetch_wait_max_ms=20,
+            queued_max_messages_kbytes=262_144,
+            queued_min_messages=200_000,
+            fetch_queue_backoff_ms=5,
+        )
+        consumer.subscribe([self.topics.tick], on_assign=self._on_assign, on_revoke=self._on_revoke)
+        return consumer
+
+    # --- partitions come and go -------------------------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        numbers = sorted(each.partition for each in assigned)
+        log.info("partitions assigned", partitions=numbers)
+        raws = [(topic, number) for number in numbers for topic in self.revision.inputs()]
+        committed = inputs.committed(consumer, raws)
+        begins = inputs.begins(self._admin, raws)
+        positions: list[TopicPartition] = []
+        for each in raws:
+            offset = committed[each]
+            if offset is None:
+                offset = begins[each]
+                positions.append(TopicPartition(*each, OFFSET_BEGINNING))
+            else:
+                positions.append(TopicPartition(*each, max(offset, begins[each])))
+            if begins[each] > (committed[each] or 0):
+                self._retention_gap(*each, committed[each] or 0, begins[each])
+            self._offsets[each] = max(offset, begins[each])
+        ticks = [TopicPartition(self.topics.tick, number, OFFSET_END) for number in numbers]
+        consumer.assign([*positions, *ticks])
+        if raws:
+            consumer.pause([TopicPartition(*each) for each in raws])
+        for number in numbers:
+            self.partitions[number] = self._opened(number, {topic: committed[(topic, number)] for topic, _ in raws})
+        self._last_tick = 0.0
+
+    def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        log.info("partitions revoked", partitions=sorted(each.partition for each in revoked))
+        for each in revoked:
+            partition = self.partitions.pop(each.partition, None)
+            if partition is not None:
+                if partition.restore is not None:
+                    self._stop_reading()
+                partition.state.close()
+        self._offsets = {each: offset for each, offset in self._offsets.items() if each[1] in self.partitions}
+
+    def _retention_gap(self, topic: str, partition: int, committed: int, begin: int) -> None:
+        dataset = self.revision.by_raw_topic[topic].id
+        log.error(
+            "records left the raw topic before they were exchanged: the department must publish them again",
+            dataset=dataset,
+            partition=partition,
+            records=begin - committed,
+        )
+        metrics.EXCHANGE_RETENTION_GAPS.labels(dataset=dataset).inc()
+
+    def _opened(self, number: int, committed: dict[str, int | None]) -> AssignedPartition:
+        folder = self._folder / str(number)
+        currents = {self.topics.current(dataset): dataset for dataset in self._held_datasets()}
+        marks = {
+            topic: end for (topic, _), end in inputs.ends(self._admin, [(topic, number) for topic in currents]).items()
+        }
+        ids = inputs.topic_ids(self._admin, list(currents))
+        state = PartitionState(folder)
+        known = state.checkpoint.currents
+        if any(
+            topic in known and (known[topic][0] != ids[topic] or known[topic][1] > marks[topic]) for topic in currents
+        ):
+            log.warning("the state is of other topics and is restored anew", partition=number)
+            state.close()
+            discard(folder)
+            state = PartitionState(folder)
+            known = state.checkpoint.currents
+        partition = AssignedPartition.open(number, state, self.revision, self._unknown_schema)
+        present = {topic: offset for topic, offset in committed.items() if offset is not None}
+        whole = state.checkpoint.offsets == present and set(known) >= set(currents)
+        starts = {topic: marks[topic] if whole else known.get(topic, ("", 0))[1] for topic in currents}
+        state.checkpoint.offsets = present
+        state.checkpoint.currents = {topic: (ids[topic], marks[topic]) for topic in currents}
+        progress_end = inputs.ends(self._admin, [(self.topics.progress, number)])[(self.topics.progress, number)]
+        partition.restore = Restore(
+            partition=number,
+            state=state,
+            datasets=currents,
+            progress_topic=self.topics.progress,
+            deleted_frame=next(iter(self.revision.datasets.values())).deleted_frame,
+            starts={**starts, self.topics.progress: 0},
+            marks={**marks, self.topics.progress: progress_end},
+        )
+        return partition
+
+    def _held_datasets(self) -> list[str]:
+        """Every dataset of the present revision, and of superseded ones whose `current` topic still exists."""
+        present = list(self.revision.datasets)
+        past = {dataset for revision in self._revisions.values() for dataset in revision.catalogue.datasets} - set(
+            present
+        )
+        if not past:
+            return present
+        existing = self._admin.list_topics(timeout=30).topics
+        return present + sorted(dataset for dataset in past if self.topics.current(dataset) in existing)
+
+    # --- restore and change of views --------------------------------------------------------------------------------
+
+    def _bring_partitions_up(self) -> None:
+        """Move one step on: restore slices first, then views that must change; live partitions go on meanwhile."""
+        restoring = [each for each in self.partitions.values() if each.restore is not None]
+        metrics.EXCHANGE_RESTORING_PARTITIONS.set(len(restoring))
+        if restoring:
+            self._restore_step(restoring[0])
+            return
+        for partition in self.partitions.values():
+            if not partition.live and partition.clock_ms:
+                self._change_views(partition)
+                self._consumer.resume([TopicPartition(topic, partition.number) for topic in partition.datasets])
+                return
+
+    def _restore_step(self, partition: AssignedPartition) -> None:
+        restore = partition.restore
+        assert restore is not None
+        if self._reader is None:
+            self._reader = clients.consumer(
+                self.settings,
+                f"{self.topics.exchange_group}.restore.{self.worker_id}",
+                enable_partition_eof=True,
+                fetch_wait_max_ms=20,
+            )
+            restore.begin(self._reader)
+        if restore.step(self._reader, timeout_seconds=0.1):
+            partition.progress = restore.progress
+            partition.restore = None
+            partition.state.write({})
+            self._stop_reading()
+            log.info("partition restored", partition=partition.number)
+
+    def _stop_reading(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _change_views(self, partition: AssignedPartition) -> None:
+        """Bring every view of *partition* to its wanted version, slice by slice, each in its own transaction."""
+        for change in partition.changes(self.revision, self._compile):
+            self.health.beat()
+            self._commit_change(partition, change)
+        partition.activate(self.revision)
+
+    def _commit_change(self, partition: AssignedPartition, change: Change) -> None:
+        existing = change.outputs and self._existing({output[0] for output in change.outputs})
+        outputs = [output for output in change.outputs if existing and output[0] in existing]
+        record = change.progress.record(self.topics.progress, partition.number, change.view)
+        # Offsets ride along though none moves: a worker that has lost the partition is fenced by them.
+        position = [
+            TopicPartition(self.topics.tick, partition.number, 0),
+            *(
+                TopicPartition(topic, partition.number, offset)
+                for topic, offset in partition.state.checkpoint.offsets.items()
+            ),
+        ]
+        self._transactions.commit([*outputs, record], self._consumer, position)
+        partition.progress[change.view] = change.progress
+        if change.upserted or change.retracted:
+            self._counting.changed(change)
+
+    def _existing(self, topics: set[str]) -> set[str]:
+        known = self._admin.list_topics(timeout=30).topics
+        return {topic for topic in topics if topic in known}
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Put the clock on the ticks of this worker's partitions: an empty record, dated by the broker."""
+        self._ticker.poll(0)
+        now = time.monotonic()
+        if now - self._last_tick < TICK_SECONDS or not self.partitions:
+            return
+        self._last_tick = now
+        try:
+            for number in self.partitions:
+                self._ticker.produce(self.topics.tick, b"", partition=number)
+        except BufferError:
+            log.warning("ticks are not taken by the brokers")
+
+    def _poll(self) -> None:
+        first = self._consumer.poll(0.05 if all(each.live for each in self.partitions.values()) else 0.0)
+        if first is None:
+            return
+        # What is there now, and no more: a batch never waits for company.
+        more = self._aborts.batch_records - 1
+        self._exchange([first, *self._consumer.consume(more, 0.0)] if more else [first])
+
+    def _exchange(self, messages: Sequence[Message]) -> None:
+        """Exchange one batch: accept, commit in one transaction, write the state."""
+        began = time.perf_counter()
+        batches = self._sorted_by_partition(messages)
+        if not batches:
+            return
+        place = _place(next(iter(batches.values()))[0][4])
+        try:
+            if not self._accepted(batches, place):
+                return
+            outputs = [output for number in batches for output in self.partitions[number].exchange.outputs]
+            moved = self._moved_offsets(batches)
+            self._transactions.commit(outputs, self._consumer, moved, self._last_current(outputs))
+        except (Unavailable, Fenced):
+            self._aborts.failed(place, own=False)
+            raise
+        except Exception:
+            self._aborts.failed(place, own=True)
+            raise
+        self._aborts.succeeded()
+        for offset in moved:
+            self._offsets[offset.topic, offset.partition] = offset.offset
+            self.partitions[offset.partition].state.checkpoint.offsets[offset.topic] = offset.offset
+        for number in batches:
+            self._write_state(self.partitions[number])
+        seconds = time.perf_counter() - began
+        self._counting.batch([self.partitions[number] for number in batches], len(messages), seconds)
+
+    def _last_current(self, outputs: Sequence[Output]) -> list[Output]:
+        """Return the last output of each current topic and partition: their offsets say what the state stands for."""
+        return list({output[:2]: output for output in outputs if output[0] in self.revision.current_topics}.values())
+
+    def _sorted_by_partition(self, messages: Sequence[Message]) -> dict[int, list[Arrival]]:
+        batches: dict[int, list[Arrival]] = {}
+        partitions, tick = self.partitions, self.topics.tick
+        for message in messages:
+            if message.error() is not None:
+                self._consumer_fault(message)
+                continue
+            number = message.partition()
+            assert number is not None
+            partition = partitions.get(number)
+            if partition is None:
+                continue
+            topic = message.topic()
+            arrived_ms = message.timestamp()[1]
+            if arrived_ms > partition.clock_ms:
+                partition.clock_ms = arrived_ms
+            if topic == tick:
+                if partition.live and partition.expired():
+                    self._change_views(partition)
+                continue
+            if not partition.live:
+                continue
+            assert topic is not None
+            arrival = (partition.datasets[topic], message.key(), message.value(), arrived_ms, message)
+            batch = batches.get(number)
+            if batch is None:
+                batches[number] = [arrival]
+            else:
+                batch.append(arrival)
+        for number in batches:
+            # A view whose term ended before these records arrived is withdrawn before they are looked at.
+            if partitions[number].expired():
+                self._change_views(partitions[number])
+        return batches
+
+    def _accepted(self, batches: dict[int, list[Arrival]], place: Place) -> bool:
+        """Take the batch in; False when asked to stop while the registry is waited for: then nothing of it is kept."""
+        while True:
+            try:
+                for number, arrivals in batches.items():
+                    exchange = self.partitions[number].exchange
+                    if self._aborts.is_at_fault(place):
+                        exchange.refuse(arrivals[0], RejectReason.UNPROCESSABLE)
+                    else:
+                        exchange.accept(arrivals)
+            except Unavailable as error:
+                for number in batches:
+                    self.partitions[number].exchange.clear()
+                    self._counting.drop(self.partitions[number])
+                self.health.wait_for(metrics.Waiting.REGISTRY)
+                log.warning("waiting for the schema registry", reason=str(error))
+                self.health.beat()
+                if self._stopping:
+                    return False
+                continue
+            self.health.wait_for(None)
+            return True
+
+    @staticmethod
+    def _moved_offsets(batches: dict[int, list[Arrival]]) -> list[TopicPartition]:
+        last: dict[tuple[str, int], int] = {}
+        for number, arrivals in batches.items():
+            for exchange, _, _, _, message in arrivals:
+                last[exchange.dataset.raw_topic, number] = (message.offset() or 0) + 1
+        return [TopicPartition(topic, number, offset) for (topic, number), offset in last.items()]
+
+    def _write_state(self, partition: AssignedPartition) -> None:
+        checkpoint, number = partition.state.checkpoint, partition.number
+        for (topic, of), end in self._transactions.current_ends.items():
+            if of == number and topic in checkpoint.currents:
+                checkpoint.currents[topic] = (checkpoint.currents[topic][0], end)
+        partition.state.write(partition.exchange.pending)
+        partition.exchange.clear()
+
+    def _consumer_fault(self, message: Message) -> None:
+        error = message.error()
+        assert error is not None
+        failure = clients.translate(error, "reading raw records", self._faults)
+        if isinstance(failure, Unavailable) and not error.fatal():
+            log.warning("the consumer reports a passing fault", reason=str(failure))
+            return
+        raise failure
+
+    def _unknown_schema(self, dataset: CompiledDataset, schema_id: int) -> RejectReason | None:
+        """Ask the registry about an id the revision does not list: registered since, foreign, or unknown."""
+        known = self._refused_schemas.get((dataset.id, schema_id))
+        if known is not None:
+            return known
+        registry = Registry(self.settings)
+        schema = registry.schema(schema_id)
+        if schema is None:
+            reason = RejectReason.UNKNOWN_SCHEMA
+        elif registry.is_registered(self.topics.subject(dataset.raw_topic), schema):
+            dataset.add_writer(schema_id, schema)
+            return None
+        else:
+            reason = RejectReason.FOREIGN_SCHEMA
+        self._refused_schemas[dataset.id, schema_id] = reason
+        return reason
+
+    # --- ends -------------------------------------------------------------------------------------------------------
+
+    def _ends(self) -> dict[tuple[str, int], int]:
+        every = [(topic, number) for topic in self.revision.inputs() for number in range(self.revision.partitions)]
+        return inputs.ends(self._admin, every)
+
+    def _caught_up(self, goal: dict[tuple[str, int], int]) -> bool:
+        if not self.partitions or not all(each.live for each in self.partitions.values()):
+            return False
+        return all(self._offsets.get(each, 0) >= end for each, end in goal.items() if each[1] in self.partitions)
+
+    def _close(self) -> None:
+        self._stop_reading()
+        try:
+            self._consumer.close()
+        except (KafkaException, GovbusError) as error:
+            log.warning("the consumer could not be closed", reason=str(error))
+        for partition in self.partitions.values():
+            partition.state.close()
+        self.partitions.clear()
+
+
+def _place(message: Incoming) -> Place:
+    assert isinstance(message, Message)
+    return message.topic() or "", message.partition() or 0, message.offset() or 0
