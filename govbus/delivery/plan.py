@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from govbus.catalogue.delivery import Delivery, parse_delivery, table_name
 from govbus.catalogue.model import Ask, seconds
 from govbus.catalogue.views import share_views
 from govbus.delivery.shape import Shape, shape_of
@@ -15,6 +16,10 @@ from govbus.errors import GovbusError, Unavailable
 from govbus.kafka.registry import Registry
 from govbus.kafka.revisions import Revision
 from govbus.rules.share import ShareView, Withheld
+
+
+class RegistryUnavailable(Unavailable):
+    """The registry does not answer, or does not know a schema that it must once have known."""
 
 
 class UnknownAsk(GovbusError):
@@ -37,7 +42,7 @@ class Delivered:
     @cached_property
     def name(self) -> str:
         """``DEPARTMENT_DATASET``: what the table or file is called."""
-        return self.dataset.replace(".", "_")
+        return table_name(self.dataset)
 
     @cached_property
     def shape(self) -> Shape:
@@ -55,14 +60,14 @@ class Plan:
     deletions_kept: timedelta
 
     @property
-    def schemas(self) -> dict[int, dict[str, Any]]:
-        return {each.schema_id: each.schema for each in self.delivered}
+    def delivery(self) -> Delivery:
+        return parse_delivery(self.ask.delivery)
 
 
 def plan_of(revision: Revision, registry: Registry, subscriber: str, ask: str) -> Plan:
     """Return what *ask* of *subscriber* receives under *revision*.
 
-    Raises `UnknownAsk`, and `Unavailable` while the registry does not answer.
+    Raises `UnknownAsk`, and `RegistryUnavailable` while the schemas of its views cannot be had.
     """
     catalogue = revision.catalogue
     found = catalogue.asks.get(f"{subscriber}.{ask}")
@@ -88,12 +93,18 @@ def plan_of(revision: Revision, registry: Registry, subscriber: str, ask: str) -
 
 
 def known_schema(registry: Registry) -> Callable[[int], dict[str, Any]]:
-    """Return a look-up that raises `Unavailable` for an id the registry does not know: it may have been restored."""
+    """Return a look-up in *registry* that raises `RegistryUnavailable` where there is no answer to be had."""
 
     def schema_of(schema_id: int) -> dict[str, Any]:
-        schema = registry.schema(schema_id)
+        try:
+            schema = registry.schema(schema_id)
+        except Unavailable as error:
+            raise RegistryUnavailable(str(error)) from error
         if schema is None:
-            raise Unavailable(f"the registry does not know schema {schema_id}, which share records are written with")
+            raise RegistryUnavailable(
+                f"the registry does not know schema {schema_id}, which share records are written with: was it restored "
+                "from an old backup?"
+            )
         return schema
 
     return schema_of

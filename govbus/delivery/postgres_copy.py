@@ -42,9 +42,7 @@ COLUMN_TYPES = {
 
 NULL = "\\N"
 
-_ESCAPES = str.maketrans(
-    {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", **{chr(c): t for c, t in NULL_CHARACTER.items()}}
-)
+_ESCAPES = {**NULL_CHARACTER, **str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})}
 _FIRST_DAY = -2_440_588  # 4714-11-24 BC, Julian day 0
 _LAST_DAY = 2_145_031_948  # 5874897-12-31
 _LAST_TIMESTAMP_DAY = 106_751_990  # 294246-12-31: the last whole year that fits 64 bits of microseconds since 1970

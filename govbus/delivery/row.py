@@ -1,8 +1,8 @@
 """Rows made of share records: decoded by the schema a record names, laid into the shape that is delivered.
 
-A topic holds records of earlier schemas for as long as the bus takes to send the whole view again. Of such a record only
-what the shape still has is delivered, and a column whose kind has changed stays empty until the new record arrives: a
-field that was withdrawn is not delivered once more on its way out.
+A topic holds records of earlier schemas for as long as the bus takes to send the whole view again. Of such a record
+only what the shape still has is delivered, and a column whose kind has changed stays empty until the new record
+arrives: a field that was withdrawn is not delivered once more on its way out.
 """
 
 from __future__ import annotations
@@ -73,9 +73,13 @@ class RowMaker:
                 cells.append((column.name, self._cell(column, types[column.name])))
             else:
                 nothing = self._cell(column, "null")(None)
-                cells.append((column.name, lambda _, nothing=nothing: nothing))
+                cells.append((column.name, _always(nothing)))
         plan = self._plans[value[:HEADER_BYTES]] = (parse_schema(bare(schema)), cells)
         return plan
+
+
+def _always(cell: Any) -> Cell:
+    return lambda _: cell
 
 
 def key_cell(cell: CellMaker) -> Cell:

@@ -1,8 +1,8 @@
 """The shape of delivered rows: which columns, of which kind, and what is the key. A function of a view's schema.
 
-The same shape stands behind a Postgres table and behind a file: a subscriber who changes from one to the other finds the
-same columns. Key columns are the view's own fields where they are delivered in clear; where the key is a pseudonym, or a
-part of a nested record, a column `_key` holds its text.
+The same shape stands behind a Postgres table and behind a file: a subscriber who changes from one to the other finds
+the same columns. Key columns are the view's own fields where they are delivered in clear; where the key is a pseudonym,
+or a part of a nested record, a column `_key` holds its text.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def column_of(name: str, avro_type: AvroType) -> Column:
         logical = kind.get("logicalType")
         if logical == "decimal" and kind["type"] in ("bytes", "fixed"):
             return Column(name, Kind.DECIMAL, int(kind["precision"]), int(kind.get("scale", 0)))
-        return Column(name, _LOGICAL.get((kind["type"], logical)) or _KINDS.get(kind["type"], Kind.JSON))
+        return Column(name, _LOGICAL.get((kind["type"], str(logical))) or _KINDS.get(kind["type"], Kind.JSON))
     return Column(name, _KINDS.get(kind, Kind.JSON))
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import structlog
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from govbus.delivery.position import Extent, TopicLog
 from govbus.errors import Unavailable
@@ -112,6 +112,10 @@ class ShareReader:
         """Whether every assigned partition was last seen at the end of its log."""
         return len(self._level) == len(self._positions)
 
+    def is_level(self, partition: Partition) -> bool:
+        """Return whether *partition* was last seen at the end of its log."""
+        return partition in self._level
+
     def logs(self, topics: Iterable[str]) -> dict[str, TopicLog]:
         """Return what the brokers hold of *topics*; those that do not exist are left out."""
         names = list(topics)
@@ -127,12 +131,17 @@ class ShareReader:
                     raise clients.translate(error, f"looking for {name}", self._faults) from error
             else:
                 found[name] = (str(topic.topic_id), [partition.id for partition in topic.partitions])
-        starts = self._offsets(found, OffsetSpec.earliest())
-        ends = self._offsets(found, OffsetSpec.latest())
+        starts = self._offsets(found, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        ends = self._offsets(found, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         return {
             name: TopicLog(topic_id, {p: Extent(starts[name, p], ends[name, p]) for p in partitions})
             for name, (topic_id, partitions) in found.items()
         }
+
+    def end_of(self, topic: str) -> int:
+        """Return the end of the log of a topic's first partition; 0 where there is no such topic."""
+        found = self.logs([topic]).get(topic)
+        return found.partitions[0].end if found is not None else 0
 
     def _offsets(self, topics: Mapping[str, tuple[str, list[int]]], spec: OffsetSpec) -> dict[Partition, int]:
         wanted = {TopicPartition(name, p): spec for name, (_, partitions) in topics.items() for p in partitions}
@@ -201,7 +210,7 @@ class ShareReader:
         changes = batch.changes.get(topic)
         if changes is None:
             changes = batch.changes[topic] = {}
-        changes[key] = value  # type: ignore[assignment]  # without a deserializer it is bytes or None
+        changes[key] = value
         batch.records += 1
         batch.bytes += len(key) + (len(value) if value is not None else 0)
 

@@ -1,0 +1,302 @@
+"""The loop of a delivery: read, write, and after any fault that may pass let go of everything and begin anew.
+
+The loop keeps nothing of its own: what was delivered stands beside the delivered rows, so beginning anew is the one way
+to recover, whether the database restarted, a topic was cut or a new revision changed the view.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from govbus import metrics
+from govbus.catalogue.delivery import FileDelivery, PostgresDelivery, TopicDelivery
+from govbus.delivery.plan import Plan, known_schema, plan_of
+from govbus.delivery.position import TopicLog
+from govbus.delivery.postgres import PostgresSink
+from govbus.delivery.share import Batch, Partition, ShareReader
+from govbus.delivery.sink import Sink, Written
+from govbus.delivery.waiting import PASSING, Wait, wait_of
+from govbus.errors import GovbusError, Unavailable
+from govbus.health import Health
+from govbus.kafka.clients import Fenced
+from govbus.kafka.registry import Registry
+from govbus.kafka.revisions import latest_revision
+from govbus.kafka.settings import Settings
+from govbus.kafka.topics import Topics
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 15.0
+"""How often to look for a new revision and for topics that were made again."""
+
+TOUCH_SECONDS = 60.0
+"""How often an idle sink writes down that it is level with its topics."""
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
+
+
+class NothingApplied(GovbusError):
+    """No catalogue was ever applied to these brokers."""
+
+
+class NotOurs(GovbusError):
+    """The ask is delivered by topic: its subscriber reads Kafka itself and there is nothing to run."""
+
+
+class _BeginAnew(Unavailable):
+    """The catalogue or a topic changed: not a fault, only a reason to look at everything again."""
+
+
+@dataclass
+class Report:
+    """What a delivery did while it ran, by dataset; `withheld` and `absent` receive nothing, with the reason."""
+
+    revision: int = 0
+    written: dict[str, Written] = field(default_factory=dict)
+    reloads: dict[str, int] = field(default_factory=dict)
+    withheld: dict[str, str] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+
+    def add(self, dataset: str, more: Written) -> None:
+        total = self.written.setdefault(dataset, Written())
+        total.upserts += more.upserts
+        total.deletes += more.deletes
+        total.swept += more.swept
+        total.undeliverable += more.undeliverable
+
+
+def deliver(
+    settings: Settings,
+    topics: Topics,
+    subscriber: str,
+    ask: str,
+    *,
+    until_caught_up: bool = False,
+    stop: threading.Event | None = None,
+    health: Health | None = None,
+) -> Report:
+    """Deliver *ask* until *stop* is set, or once to the end that its topics have now; return what was done.
+
+    Raises, before anything was delivered, whatever a person has to put right (`UnknownAsk`, `SettingsError`,
+    `TableTaken`); later such faults are waited out with a log line. Raises `Fenced` if another sink of this ask took
+    over: end the process then.
+    """
+    delivery = _Delivery(settings, topics, subscriber, ask, stop or threading.Event(), health, Report())
+    delivery.run(until_caught_up)
+    return delivery.report
+
+
+@dataclass
+class _Delivery:
+    settings: Settings
+    topics: Topics
+    subscriber: str
+    ask: str
+    stop: threading.Event
+    health: Health | None
+    report: Report
+    began: bool = False
+
+    @property
+    def ask_id(self) -> str:
+        return f"{self.subscriber}.{self.ask}"
+
+    def run(self, until_caught_up: bool) -> None:
+        wait_seconds = FIRST_WAIT_SECONDS
+        while not self.stop.is_set():
+            before = sum(each.upserts + each.deletes for each in self.report.written.values())
+            try:
+                if self._once(until_caught_up):
+                    return
+            except _BeginAnew as news:
+                log.info("delivery begins anew", ask=self.ask_id, why=str(news))
+                continue
+            except Fenced:
+                raise
+            except PASSING as error:
+                wait = wait_of(error)
+                if not self.began and wait.needs_a_person:
+                    raise
+                if sum(each.upserts + each.deletes for each in self.report.written.values()) > before:
+                    wait_seconds = FIRST_WAIT_SECONDS
+                self._wait(wait, wait_seconds)
+                wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
+
+    def _wait(self, wait: Wait, seconds: float) -> None:
+        metrics.DELIVERY_ERRORS.labels(ask=self.ask_id, reason=wait.reason).inc()
+        log.warning("delivery waits", ask=self.ask_id, reason=wait.reason, cause=wait.cause, retry_in_seconds=seconds)
+        if self.health is not None:
+            self.health.wait_for(wait.waiting)
+            self.health.beat()
+        self.stop.wait(seconds)
+
+    def _once(self, until_caught_up: bool) -> bool:
+        """Begin and go on; return True at the end of the work, raise where it must begin anew."""
+        with ExitStack() as at_end:
+            reader = ShareReader(self.settings, self.topics.delivery_group(self.ask_id))
+            at_end.callback(reader.close)
+            catalogue_end = reader.end_of(self.topics.catalogue)
+            registry = Registry(self.settings)
+            plan = self._plan(registry)
+            logs = reader.logs(each.topic for each in plan.delivered)
+            self._list(plan, logs)
+            sink = self._sink(plan)
+            at_end.callback(sink.close)
+            beginning = sink.begin(plan, logs, self._schema_of(plan, registry, reader, catalogue_end))
+            self._began(plan, beginning.reloads, beginning.removed)
+            reader.assign(beginning.positions)
+            if not beginning.positions:
+                if until_caught_up:
+                    return True
+                self._idle(reader, catalogue_end)
+            targets = {(topic, p): each.end for topic, found in logs.items() for p, each in found.partitions.items()}
+            return self._pump(plan, reader, sink, logs, catalogue_end, targets if until_caught_up else None)
+
+    def _plan(self, registry: Registry) -> Plan:
+        revision = latest_revision(self.settings, self.topics)
+        if revision is None:
+            raise NothingApplied(f"{self.topics.catalogue} holds no revision: run `govbus apply` first")
+        return plan_of(revision, registry, self.subscriber, self.ask)
+
+    def _sink(self, plan: Plan) -> Sink:
+        match plan.delivery:
+            case PostgresDelivery(schema_=schema):
+                url = self.settings.need_postgres_url()
+                return PostgresSink(url, schema, application=f"govbus deliver {self.subscriber} {self.ask}")
+            case FileDelivery():
+                raise NotImplementedError
+            case TopicDelivery():
+                raise NotOurs(f"{self.ask_id} is delivered by topic: its subscriber reads Kafka, nothing runs here")
+
+    def _list(self, plan: Plan, logs: Mapping[str, TopicLog]) -> None:
+        self.report.revision = plan.revision
+        self.report.withheld = {each.dataset: each.reason.value for each in plan.withheld}
+        self.report.absent = [each.dataset for each in plan.delivered if each.topic not in logs]
+        for dataset, reason in self.report.withheld.items():
+            log.warning("dataset withheld", ask=self.ask_id, dataset=dataset, reason=reason)
+        for dataset in self.report.absent:
+            log.warning("share topic missing", ask=self.ask_id, dataset=dataset, what_to_do="govbus apply")
+
+    def _began(self, plan: Plan, reloads: Mapping[str, str], removed: Mapping[str, int]) -> None:
+        self.began = True
+        datasets = {each.topic: each.dataset for each in plan.delivered}
+        for topic, reason in reloads.items():
+            metrics.DELIVERY_RELOADS.labels(ask=self.ask_id, dataset=datasets[topic]).inc()
+            self.report.reloads[datasets[topic]] = self.report.reloads.get(datasets[topic], 0) + 1
+            log.warning("reload begins", ask=self.ask_id, dataset=datasets[topic], reason=reason)
+        for dataset, rows in removed.items():
+            self._count({dataset: Written(deletes=rows)})
+            log.info("withdrawn rows removed", ask=self.ask_id, dataset=dataset, rows=rows)
+        if self.health is not None:
+            self.health.set_ready(True)
+
+    def _schema_of(
+        self, plan: Plan, registry: Registry, reader: ShareReader, catalogue_end: int
+    ) -> Callable[[int], dict[str, Any]]:
+        look_up = known_schema(registry)
+        expected = {each.schema_id for each in plan.delivered}
+
+        def schema_of(schema_id: int) -> dict[str, Any]:
+            # `apply` writes the revision before the bus writes by it: take a newer one before its first record.
+            if schema_id not in expected and reader.end_of(self.topics.catalogue) != catalogue_end:
+                raise _BeginAnew("records of a newer revision arrive")
+            return look_up(schema_id)
+
+        return schema_of
+
+    def _pump(
+        self,
+        plan: Plan,
+        reader: ShareReader,
+        sink: Sink,
+        logs: Mapping[str, TopicLog],
+        catalogue_end: int,
+        targets: Mapping[Partition, int] | None,
+    ) -> bool:
+        looked_at = touched_at = time.monotonic()
+        lag = _Lag(plan, reader)
+        while not self.stop.is_set():
+            if targets is not None and not sink.reloading and _reached(reader.positions, targets):
+                return True
+            batch = reader.batch(sink.limits, self.stop)
+            if self.health is not None:
+                self.health.beat()
+            if not batch and time.monotonic() - touched_at > TOUCH_SECONDS:
+                batch = reader.touch()
+                touched_at = time.monotonic()
+            if batch:
+                self._write(sink, batch)
+            lag.show()
+            if time.monotonic() - looked_at > LOOK_SECONDS:
+                self._look(reader, logs, catalogue_end)
+                looked_at = time.monotonic()
+        return True
+
+    def _write(self, sink: Sink, batch: Batch) -> None:
+        began = time.perf_counter()
+        self._count(sink.write(batch))
+        if batch.records:
+            metrics.DELIVERY_BATCH_SECONDS.labels(ask=self.ask_id).observe(time.perf_counter() - began)
+
+    def _count(self, written: Mapping[str, Written]) -> None:
+        for dataset, counts in written.items():
+            self.report.add(dataset, counts)
+            for operation, rows in (("upsert", counts.upserts), ("delete", counts.deletes + counts.swept)):
+                if rows:
+                    metrics.DELIVERY_ROWS.labels(ask=self.ask_id, dataset=dataset, operation=operation).inc(rows)
+            if counts.undeliverable:
+                metrics.DELIVERY_ERRORS.labels(ask=self.ask_id, reason="undeliverable").inc(counts.undeliverable)
+                log.error(
+                    "rows that the store cannot hold", ask=self.ask_id, dataset=dataset, rows=counts.undeliverable
+                )
+
+    def _look(self, reader: ShareReader, logs: Mapping[str, TopicLog], catalogue_end: int) -> None:
+        if reader.end_of(self.topics.catalogue) != catalogue_end:
+            raise _BeginAnew("a new revision was applied")
+        now = reader.logs(logs)
+        if {topic: found.topic_id for topic, found in now.items()} != {t: found.topic_id for t, found in logs.items()}:
+            raise _BeginAnew("a share topic was deleted or made again")
+
+    def _idle(self, reader: ShareReader, catalogue_end: int) -> None:
+        """Nothing of the ask is granted: wait for a revision that says otherwise."""
+        while not self.stop.wait(LOOK_SECONDS):
+            if self.health is not None:
+                self.health.beat()
+            self._look(reader, {}, catalogue_end)
+
+
+def _reached(positions: Mapping[Partition, int], targets: Mapping[Partition, int]) -> bool:
+    return all(positions.get(partition, target) >= target for partition, target in targets.items())
+
+
+class _Lag:
+    """Shows how far the sink is behind, per dataset."""
+
+    def __init__(self, plan: Plan, reader: ShareReader) -> None:
+        self._reader = reader
+        self._datasets = {each.topic: each.dataset for each in plan.delivered}
+        self._ask = plan.ask.id
+        self._level_at = dict.fromkeys(self._datasets, time.monotonic())
+
+    def show(self) -> None:
+        now = time.monotonic()
+        behind = dict.fromkeys(self._datasets, 0)
+        level = dict.fromkeys(self._datasets, True)
+        for (topic, partition), position in self._reader.positions.items():
+            if not self._reader.is_level((topic, partition)):
+                level[topic] = False
+                end = self._reader.high_watermark(topic, partition)
+                behind[topic] += max(0, (end or position) - position)
+        for topic, dataset in self._datasets.items():
+            if level[topic]:
+                self._level_at[topic] = now
+            metrics.DELIVERY_LAG_RECORDS.labels(ask=self._ask, dataset=dataset).set(behind[topic])
+            metrics.DELIVERY_LAG_SECONDS.labels(ask=self._ask, dataset=dataset).set(now - self._level_at[topic])
