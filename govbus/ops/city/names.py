@@ -29,27 +29,6 @@ _FEMALE_LAST = "英芳娜敏静丽艳娟霞玲芬燕红梅莉萍兰珍琴云洁�
 _MALE_SINGLE = "伟强磊洋勇军杰涛超明刚辉斌鹏飞波浩宇凯健俊帆旭晨昊睿毅岩鑫锋"
 _FEMALE_SINGLE = "芳娜敏静丽艳娟霞燕玲洁雪琳婷瑶怡颖倩莹蕾薇璐悦萌佳琪妍欣"
 RARE_CHARACTERS = tuple("𬱖𠮷𫖯𬭎𫍯𬀩𪟝𬘘𫓧𬒈𬙊䶮㛃喆犇淼堃赟翀彧")
-    "𬱖",
-    "𠮷",
-    "𫖯",
-    "𬭎",
-    "𫍯",
-    "𬀩",
-    "𪟝",
-    "𬘘",
-    "𫓧",
-    "𬒈",
-    "𬙊",
-    "䶮",
-    "㛃",
-    "喆",
-    "犇",
-    "淼",
-    "堃",
-    "赟",
-    "翀",
-    "彧",
-)
 """Characters that registers struggle with; most lie beyond the Basic Multilingual Plane (GB 18030-2022 level 3)."""
 
 _PATRONYMIC = {
