@@ -15,6 +15,7 @@ import typer
 
 from govbus.errors import DeclarationError, GovbusError
 from govbus.kafka.settings import Settings
+from govbus.kafka.topics import Topics
 
 if TYPE_CHECKING:
     from govbus.ops.stack import Stack
@@ -49,6 +50,13 @@ def settings_of(context: typer.Context) -> Settings:
     settings = context.obj
     assert isinstance(settings, Settings)
     return settings
+
+
+def topics_of(context: typer.Context) -> Topics:
+    """Return the topics of the city that the command line names."""
+    from govbus.catalogue.city_file import read_city
+
+    return Topics(read_city(settings_of(context).city_dir).topic_prefix)
 
 
 # --- the local stack -------------------------------------------------------------------------------------------------
@@ -100,6 +108,31 @@ def _stack(context: typer.Context, ports: dict[str, int] | None = None) -> Stack
 
     settings = settings_of(context)
     return Stack(settings.home, cache=settings.city_dir / CACHE_FOLDER, ports=ports or {})
+
+
+# --- the exchange ----------------------------------------------------------------------------------------------------
+
+
+@app.command("exchange")
+def exchange_command(
+    context: typer.Context,
+    worker_id: Annotated[
+        str, typer.Option("--worker-id", help="This worker's lasting name: its state folder and transactional id.")
+    ] = "w1",
+    supervise: Annotated[
+        bool, typer.Option("--supervise", help="Start the worker again under the same id whenever it ends by an error.")
+    ] = False,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End once everything published so far is exchanged.")
+    ] = False,
+) -> None:
+    """Exchange: from what departments published to what each subscriber may see, exactly once."""
+    from govbus.exchange.run import Supervisor, exchange
+
+    if supervise:
+        command = [sys.executable, "-m", "govbus", *(word for word in sys.argv[1:] if word != "--supervise")]
+        raise typer.Exit(Supervisor(command).run())
+    exchange(settings_of(context), topics_of(context), worker_id, until_caught_up=until_caught_up)
 
 
 # --- the process -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from govbus import metrics
-from govbus.errors import Rejected, Unavailable
+from govbus.errors import Rejected
 from govbus.exchange.difference import Output
 from govbus.kafka import clients
 from govbus.kafka.clients import ConnectionFaults

@@ -1,0 +1,5 @@
+"""`python -m govbus` is the command `govbus`."""
+
+from govbus.cli import main
+
+main()
