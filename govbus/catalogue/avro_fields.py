@@ -42,7 +42,8 @@ Kind = Literal[
     "null",
 ]
 
-KEY_KINDS: frozenset[Kind] = frozenset({"string", "int", "long", "date", "enum", "boolean"})
+KEY_KINDS: frozenset[Kind] = frozenset({"string", "int", "long", "date", "time", "timestamp", "enum", "boolean"})
+"""Kinds with one canonical text each: as they are, ISO dates, decimal numbers (times and timestamps too), symbols."""
 COMPARED_KINDS: frozenset[Kind] = frozenset({"string", "int", "long", "boolean", "enum", "date", "time", "timestamp"})
 """Kinds whose values a condition can be tested on; of every other kind it can only ask `is_null`."""
 
@@ -197,8 +198,43 @@ class _Walk:
                     self._inside(definition, inner, path)
 
 
+def named_types(schema: Any) -> dict[str, Any]:
+    """Return every named type defined inside *schema*, under its name without namespace."""
+    found: dict[str, Any] = {}
+    pending = [schema]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, list):
+            pending.extend(each)
+        elif isinstance(each, Mapping):
+            if "name" in each and each.get("type") in ("record", "enum", "fixed"):
+                found[_full_name(each)] = each
+            pending.extend(field["type"] for field in each.get("fields", ()))
+            pending.extend(each[inside] for inside in ("items", "values") if inside in each)
+            if isinstance(each.get("type"), list | Mapping):
+                pending.append(each["type"])
+    return found
+
+
 def _full_name(schema: Mapping[str, Any]) -> str:
     return str(schema["name"]).rpartition(".")[2]
+
+
+def steps_to(schema: Any, path: str) -> tuple[str | int, ...]:
+    """Return where the field at *path* stands inside the JSON of its *schema*, as far as it is written in place."""
+    steps: list[str | int] = []
+    at = schema
+    for name in path.split("."):
+        if isinstance(at, list):
+            steps.extend(number for number, each in enumerate(at) if isinstance(each, Mapping) and "fields" in each)
+            at = next((each for each in at if isinstance(each, Mapping) and "fields" in each), None)
+        fields = at.get("fields") if isinstance(at, Mapping) else None
+        found = [n for n, each in enumerate(fields) if each.get("name") == name] if isinstance(fields, list) else []
+        if not found or not isinstance(fields, list):
+            break
+        steps += ["fields", found[0], "type"]
+        at = fields[found[0]].get("type")
+    return tuple(steps[:-1] if steps[-1:] == ["type"] else steps)
 
 
 def applies(mask: Mask, kind: Kind) -> bool:

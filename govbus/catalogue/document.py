@@ -31,7 +31,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from govbus.catalogue.faults import FaultCode
+from govbus.catalogue.faults import FaultCode, WarningCode
 from govbus.errors import Fault
 
 try:
@@ -73,7 +73,7 @@ class Document:
                 return found
         return 1
 
-    def fault(self, code: FaultCode, message: str, *path: str | int) -> Fault:
+    def fault(self, code: FaultCode | WarningCode, message: str, *path: str | int) -> Fault:
         """Return a fault that stands at *path* of this file."""
         return Fault(self.file, self.line(*path), code, message)
 

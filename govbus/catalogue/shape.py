@@ -1,8 +1,8 @@
 """From a document to its model: every word that a file's own model refuses becomes a fault with line and remedy.
 
 Files are written by people, and each run should tell them *all* that is wrong. So after its faults are noted, a
-document is mended with neutral values and goes on to the checks that look across files; what was mended never leaves this
-package, because a catalogue with faults is not returned.
+document is mended with neutral values and goes on to the checks that look across files; what was mended never leaves
+this package, because a catalogue with faults is not returned.
 """
 
 from __future__ import annotations
@@ -75,11 +75,12 @@ def modelled(
     *,
     at: Steps = (),
     neutral: Mapping[str, Any] = NEUTRAL,
+    filled: frozenset[str] = frozenset(),
 ) -> M | None:
     """Return what *parse* makes of *declared*, a part of *document* standing at *at*; its faults go to *faults*.
 
     *models* are the pydantic models that *parse* may use, for the suggestions; *neutral* what stands in for required
-    values. None where even mending did not help.
+    values; *filled* the keys that no file may write. None where even mending did not help.
     """
     value: Any = declared
     noted: set[tuple[Any, ...]] = set()
@@ -90,7 +91,7 @@ def modelled(
             value = _copied(value)
             for each in error.errors(include_url=False):
                 where = _steps(each["loc"], declared, each["type"])
-                code, message = _explained(each, where, models)
+                code, message = _explained(each, where, models, filled, at)
                 if (where, code) not in noted:
                     noted.add((where, code))
                     faults.append(document.fault(code, message, *at, *where))
@@ -123,14 +124,17 @@ def _entry(entries: list[Any], name: int | str) -> Any:
     return None
 
 
-def _explained(error: ErrorDetails, where: Steps, models: Sequence[type[BaseModel]]) -> tuple[FaultCode, str]:
+def _explained(
+    error: ErrorDetails, where: Steps, models: Sequence[type[BaseModel]], filled: frozenset[str], at: Steps
+) -> tuple[FaultCode, str]:
     """Return code and message of one pydantic error."""
     kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
     key = str(where[-1]) if where else ""
-    inside = f" in {_dotted(where[:-1])}" if len(where) > 1 else ""
+    around = (*at, *where[:-1])
+    inside = f" in {_dotted(around)}" if around else ""
     match kind:
         case "extra_forbidden":
-            known = list(_known_keys(models, where))
+            known = [key for key in _known_keys(models, where) if key not in filled]
             return FaultCode.UNKNOWN_KEY, f"unknown key {key}{inside}{suggestion(key, known)}{_listed(known)}"
         case "missing":
             return _missing(key, inside, where)
@@ -153,12 +157,12 @@ def _explained(error: ErrorDetails, where: Steps, models: Sequence[type[BaseMode
         )
     if _blank(given) and key in ("title", "grade") and len(where) > 2 and where[-3] == "fields":
         return FaultCode.UNDOCUMENTED_FIELD, f"field {where[-2]} has no {key}: write it"
-    return FaultCode.WRONG_VALUE, f"{_dotted(where) or 'this file'}: {_demand(kind, given, error, context)}"
+    return FaultCode.WRONG_VALUE, f"{_dotted((*at, *where)) or 'this file'}: {_demand(kind, given, error, context)}"
 
 
 _SECRET = (
-    "state and work secrets do not travel on this bus (政务数据共享条例 Art. 3): take the field out of the schema and of "
-    "this file"
+    "state and work secrets do not travel on this bus (政务数据共享条例 Art. 3): take the field out of the schema "
+    "and of this file"
 )
 
 
@@ -246,12 +250,9 @@ def _known_keys(models: Sequence[type[BaseModel]], where: Steps) -> Iterator[str
         if isinstance(each, type) and issubclass(each, BaseModel):
             for name, field in each.model_fields.items():
                 key = field.alias or name
-                if key not in seen and key not in _FILLED_BY_READER:
+                if key not in seen:
                     seen.add(key)
                     yield key
-
-
-_FILLED_BY_READER = frozenset({"avro"})
 
 
 def _into(model: Any, step: int | str) -> Iterator[Any]:
@@ -292,13 +293,15 @@ def _copied(value: Any) -> Any:
 
 def _mend(value: Any, where: Steps, kind: str, neutral: Mapping[str, Any]) -> None:
     """Change *value* at *where* so that the next parse gets further: a neutral value, or without the part."""
+    if not where:
+        return
     holder = value
     for step in where[:-1]:
         if isinstance(holder, list):
             holder = holder[step] if isinstance(step, int) else _entry(holder, step)
         elif isinstance(holder, dict):
             holder = holder.get(str(step))
-    last = where[-1] if where else ""
+    last = where[-1]
     if isinstance(holder, list) and isinstance(last, int):
         holder[last] = dict(_NEUTRAL_GRANT) if where[-2:-1] == ("grants",) else MENDED
     elif isinstance(holder, list):

@@ -71,7 +71,9 @@ class FileSource(_Limited):
     path: RelativePath
     mode: Literal["snapshot", "changes"] = "snapshot"
     operation: str | None = None
+    """In changes: the column that tells an upsert from a deletion; without it every row is an upsert."""
     version: str | None = None
+    """The column with the time of the change; without it the file's own time stands for all of its rows."""
     columns: Columns = Field(default_factory=dict)
     dates: Annotated[tuple[DateFormat, ...], BeforeValidator(_one_or_more)] = ("%Y-%m-%d",)
     """The formats a date may have; the first that fits wins. One format may be declared without a list."""
@@ -79,8 +81,6 @@ class FileSource(_Limited):
 
     @model_validator(mode="after")
     def _operation_goes_with_changes(self) -> FileSource:
-        if self.mode == "changes" and not self.operation:
-            raise ValueError("mode changes needs operation: the column that tells an upsert from a deletion")
         if self.mode == "snapshot" and self.operation:
             raise ValueError("operation belongs to mode changes; a snapshot's deletions are the rows it no longer has")
         return self
