@@ -135,6 +135,27 @@ def exchange_command(
     exchange(settings_of(context), topics_of(context), worker_id, until_caught_up=until_caught_up)
 
 
+# --- delivery --------------------------------------------------------------------------------------------------------
+
+
+@app.command("deliver")
+def deliver_command(
+    context: typer.Context,
+    subscriber: Annotated[str, typer.Argument(help="The subscriber, a folder of consumers/.")],
+    ask: Annotated[str, typer.Argument(help="One of its asks; `delivery:` says where to.")],
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End once everything shared so far is delivered.")
+    ] = False,
+) -> None:
+    """Deliver an ask into its subscriber's Postgres or files, each change once."""
+    from rich.console import Console
+
+    from govbus.delivery.process import run_delivery
+
+    settings, topics = settings_of(context), topics_of(context)
+    run_delivery(settings, topics, subscriber, ask, Console(), until_caught_up=until_caught_up)
+
+
 # --- the process -----------------------------------------------------------------------------------------------------
 
 

@@ -57,6 +57,24 @@ class _Target:
     seen: tuple[sql.Composed, sql.Composed]
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What one batch brings to one table, as COPY reads it."""
+
+    target: _Target
+    rows: bytes
+    keys: bytes
+    undeliverable: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedBatch:
+    """A batch with the lines for each of its tables."""
+
+    batch: Batch
+    tables: list[_Prepared]
+
+
 class PostgresSink:
     """A `Sink` into the schema that the ask's `delivery:` names, in the database of *url*."""
 
@@ -205,20 +223,22 @@ class PostgresSink:
             ),
         )
 
-    def write(self, batch: Batch) -> Mapping[str, Written]:
-        written: dict[str, Written] = {}
-        # Rows are made before the transaction: locks are held for the database's own work only.
-        prepared = [_prepared(self._targets[topic], changes, written) for topic, changes in batch.changes.items()]
+    def prepare(self, batch: Batch) -> PreparedBatch:
+        """Return the lines that COPY will read: locks are then held for the database alone."""
+        return PreparedBatch(batch, [_prepared(self._targets[topic], each) for topic, each in batch.changes.items()])
+
+    def write(self, prepared: PreparedBatch) -> Mapping[str, Written]:
+        batch = prepared.batch
+        written = {each.target.delivered.dataset: Written(undeliverable=each.undeliverable) for each in prepared.tables}
         finished = self._reloading & batch.level
         with self._connection.transaction(), self._connection.cursor() as cursor:
             self._move(cursor, batch)
-            for each in prepared:
+            for each in prepared.tables:
                 self._apply(cursor, each, written[each.target.delivered.dataset])
             for topic in {topic for topic, _ in finished}:
                 if not any(partition[0] == topic for partition in self._reloading - finished):
                     target = self._targets[topic]
-                    swept = self._sweep(cursor, target)
-                    written.setdefault(target.delivered.dataset, Written()).swept = swept
+                    written.setdefault(target.delivered.dataset, Written()).swept = self._sweep(cursor, target)
         self._reloading -= finished
         return written
 
@@ -272,28 +292,19 @@ class PostgresSink:
         self._connection.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """What one batch brings to one table, as COPY reads it."""
-
-    target: _Target
-    rows: bytes
-    keys: bytes
-
-
-def _prepared(target: _Target, changes: Mapping[bytes, bytes | None], written: dict[str, Written]) -> _Prepared:
-    counts = written.setdefault(target.delivered.dataset, Written())
+def _prepared(target: _Target, changes: Mapping[bytes, bytes | None]) -> _Prepared:
     row, key_line = target.rows.row, target.key_line
     rows: list[list[str]] = []
     keys: list[str] = []
+    undeliverable = 0
     for key, value in _storable(changes).items():
         if len(key) > MAX_KEY_BYTES:
-            counts.undeliverable += 1
+            undeliverable += 1
         elif value is None:
             keys.append(key_line(key) + "\n")
         else:
             rows.append(row(key, value))
-    return _Prepared(target, copy_lines(rows), "".join(keys).encode())
+    return _Prepared(target, copy_lines(rows), "".join(keys).encode(), undeliverable)
 
 
 def _storable(changes: Mapping[bytes, bytes | None]) -> Mapping[bytes, bytes | None]:

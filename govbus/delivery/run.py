@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ from govbus.delivery.plan import Plan, known_schema, plan_of
 from govbus.delivery.position import TopicLog
 from govbus.delivery.postgres import PostgresSink
 from govbus.delivery.share import Batch, Partition, ShareReader
-from govbus.delivery.sink import Sink, Written
+from govbus.delivery.sink import P, Sink, Written
 from govbus.delivery.waiting import PASSING, Wait, wait_of
 from govbus.errors import GovbusError, Unavailable
 from govbus.health import Health
@@ -166,7 +167,7 @@ class _Delivery:
             raise NothingApplied(f"{self.topics.catalogue} holds no revision: run `govbus apply` first")
         return plan_of(revision, registry, self.subscriber, self.ask)
 
-    def _sink(self, plan: Plan) -> Sink:
+    def _sink(self, plan: Plan) -> Sink[Any]:
         match plan.delivery:
             case PostgresDelivery(schema_=schema):
                 url = self.settings.need_postgres_url()
@@ -216,35 +217,36 @@ class _Delivery:
         self,
         plan: Plan,
         reader: ShareReader,
-        sink: Sink,
+        sink: Sink[Any],
         logs: Mapping[str, TopicLog],
         catalogue_end: int,
         targets: Mapping[Partition, int] | None,
     ) -> bool:
         looked_at = touched_at = time.monotonic()
         lag = _Lag(plan, reader)
-        while not self.stop.is_set():
-            if targets is not None and not sink.reloading and _reached(reader.positions, targets):
-                return True
-            batch = reader.batch(sink.limits, self.stop)
-            if self.health is not None:
-                self.health.beat()
-            if not batch and time.monotonic() - touched_at > TOUCH_SECONDS:
-                batch = reader.touch()
-                touched_at = time.monotonic()
-            if batch:
-                self._write(sink, batch)
-            lag.show()
-            if time.monotonic() - looked_at > LOOK_SECONDS:
-                self._look(reader, logs, catalogue_end)
-                looked_at = time.monotonic()
+        with _Writing(sink, self._count, plan.ask.id) as writing:
+            while not self.stop.is_set():
+                if targets is not None and _reached(reader.positions, targets):
+                    writing.settle()
+                    if not sink.reloading:
+                        return True
+                batch = reader.batch(sink.limits, self.stop)
+                if self.health is not None:
+                    self.health.beat()
+                if not batch and time.monotonic() - touched_at > TOUCH_SECONDS:
+                    batch = reader.touch()
+                    touched_at = time.monotonic()
+                if batch:
+                    writing.write(batch)
+                if reader.level or not batch:
+                    writing.settle()
+                    lag.show()
+                if time.monotonic() - looked_at > LOOK_SECONDS:
+                    lag.show()
+                    self._look(reader, logs, catalogue_end)
+                    looked_at = time.monotonic()
+            writing.settle()
         return True
-
-    def _write(self, sink: Sink, batch: Batch) -> None:
-        began = time.perf_counter()
-        self._count(sink.write(batch))
-        if batch.records:
-            metrics.DELIVERY_BATCH_SECONDS.labels(ask=self.ask_id).observe(time.perf_counter() - began)
 
     def _count(self, written: Mapping[str, Written]) -> None:
         for dataset, counts in written.items():
@@ -275,6 +277,42 @@ class _Delivery:
 
 def _reached(positions: Mapping[Partition, int], targets: Mapping[Partition, int]) -> bool:
     return all(positions.get(partition, target) >= target for partition, target in targets.items())
+
+
+class _Writing:
+    """Writes one batch in a thread while the next is read and prepared: the database works, and so does Python.
+
+    Batches are written one after another, and none after one that failed: `write` and `settle` raise its error.
+    """
+
+    def __init__(self, sink: Sink[P], count: Callable[[Mapping[str, Written]], None], ask: str) -> None:
+        self._sink = sink
+        self._count = count
+        self._seconds = metrics.DELIVERY_BATCH_SECONDS.labels(ask=ask)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="govbus-writing")
+        self._running: tuple[Future[Mapping[str, Written]], float] | None = None
+
+    def write(self, batch: Batch) -> None:
+        """Prepare *batch*, wait for the one before, then begin to write this one."""
+        began = time.perf_counter()
+        prepared = self._sink.prepare(batch)
+        self.settle()
+        self._running = self._thread.submit(self._sink.write, prepared), began
+
+    def settle(self) -> None:
+        """Return when everything that was begun is written."""
+        if self._running is None:
+            return
+        (future, began), self._running = self._running, None
+        self._count(future.result())
+        self._seconds.observe(time.perf_counter() - began)
+
+    def __enter__(self) -> _Writing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Whatever is still being written ends before the sink is closed; counted or not, its positions tell.
+        self._thread.shutdown(wait=True)
 
 
 class _Lag:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from govbus.delivery.plan import Plan
 from govbus.delivery.position import ReloadReason, TopicLog
@@ -35,7 +35,11 @@ class Written:
     undeliverable: int = 0
 
 
-class Sink(Protocol):
+P = TypeVar("P")
+"""A prepared batch; what it is, is the sink's own business."""
+
+
+class Sink(Protocol[P]):
     """A subscriber's store. One instance serves one plan; whatever goes wrong, the loop closes it and opens another.
 
     `begin` and `write` raise `Fenced` if another sink of the same ask has moved the positions, `Unavailable` where
@@ -47,8 +51,11 @@ class Sink(Protocol):
     def begin(self, plan: Plan, logs: Mapping[str, TopicLog], schema_of: SchemaOf) -> Beginning:
         """Prepare the store for *plan* and return where to read on in the topics of *logs* (those that exist)."""
 
-    def write(self, batch: Batch) -> Mapping[str, Written]:
-        """Write *batch* and its positions, both or neither; return what was done per dataset."""
+    def prepare(self, batch: Batch) -> P:
+        """Return *batch* as the store will take it. Touches nothing, so it may run while an earlier one is written."""
+
+    def write(self, prepared: P) -> Mapping[str, Written]:
+        """Write a batch and its positions, both or neither; return what was done per dataset."""
 
     @property
     def reloading(self) -> bool:

@@ -17,8 +17,19 @@ import fastavro
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from govbus.catalogue.model import Ask, AskedDataset, Catalogue, City, Contact, Dataset, Department, FieldEntry, Grant
-from govbus.catalogue.model import Subscriber, Update
+from govbus.catalogue.model import (
+    Ask,
+    AskedDataset,
+    Catalogue,
+    City,
+    Contact,
+    Dataset,
+    Department,
+    FieldEntry,
+    Grant,
+    Subscriber,
+    Update,
+)
 from govbus.catalogue.views import share_views
 from govbus.codec.framing import header
 from govbus.codec.view_schema import view_schema

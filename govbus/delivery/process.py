@@ -1,0 +1,47 @@
+"""The command `govbus deliver`: one delivery in one process, with signals, figures for the operators, and a last word."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+from rich.console import Console
+from rich.table import Table
+
+from govbus.delivery.run import Report, deliver
+from govbus.health import Endpoint, Health, Listen
+from govbus.kafka.settings import Settings
+from govbus.kafka.topics import Topics
+
+
+def run_delivery(
+    settings: Settings, topics: Topics, subscriber: str, ask: str, console: Console, *, until_caught_up: bool = False
+) -> None:
+    """Deliver in the foreground until SIGTERM or SIGINT (or, asked so, until caught up), then show what was done.
+
+    A batch that is being written is finished first. Raises what `deliver` raises; end with a code other than 0 then.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    health = Health("delivery", f"deliver-{subscriber}.{ask}")
+    with Endpoint(health, settings.home, Listen.load(os.environ)):
+        report = deliver(settings, topics, subscriber, ask, until_caught_up=until_caught_up, stop=stop, health=health)
+    show_report(report, f"{subscriber} {ask}", console)
+
+
+def show_report(report: Report, title: str, console: Console) -> None:
+    """Show per dataset what was written, and what receives nothing, with the reason."""
+    table = Table("dataset", "upserts", "deletions", "swept", "reloads", title=f"{title}, revision {report.revision}")
+    for dataset, written in sorted(report.written.items()):
+        counts = (written.upserts, written.deletes, written.swept, report.reloads.get(dataset, 0))
+        table.add_row(dataset, *(f"{count:,}" for count in counts))
+    if report.written:
+        console.print(table)
+    else:
+        console.print(f"{title}, revision {report.revision}: nothing new")
+    for dataset, reason in sorted(report.withheld.items()):
+        console.print(f"{dataset}: nothing is delivered ({reason})")
+    for dataset in report.absent:
+        console.print(f"{dataset}: its share topic does not exist; `govbus apply` makes it")
