@@ -8,13 +8,25 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from stack_fixture import CACHE, own_stack
@@ -170,6 +182,44 @@ def test_registry_refuses_an_incompatible_schema(whole: Stack) -> None:
     with pytest.raises(SchemaRegistryError) as refused:
         client.register_schema("strict-value", Schema(second, "AVRO"))
     assert refused.value.http_status_code == 409
+
+
+def test_the_door_with_passwords_gives_a_user_only_what_access_rules_say(whole: Stack) -> None:
+    """A user of the SASL listener sees no topic until a rule lets it; without a name one is the operator."""
+    operator = AdminClient({"bootstrap.servers": whole.bootstrap_servers})
+    operator.create_topics([NewTopic("guarded", 1, 1)])["guarded"].result(timeout=30)
+    credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
+    change = UserScramCredentialUpsertion("tax", credential, b"secret-of-tax")
+    operator.alter_user_scram_credentials([change])["tax"].result(timeout=30)
+    user = AdminClient(
+        {
+            "bootstrap.servers": whole.kafka.sasl_address(),
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-256",
+            "sasl.username": "tax",
+            "sasl.password": "secret-of-tax",
+        }
+    )
+    assert "guarded" not in user.list_topics(timeout=30).topics
+    rule = AclBinding(
+        *(ResourceType.TOPIC, "guarded", ResourcePatternType.LITERAL),
+        *("User:tax", "*", AclOperation.DESCRIBE, AclPermissionType.ALLOW),
+    )
+    operator.create_acls([rule])[rule].result(timeout=30)
+    deadline = time.monotonic() + 30
+    while "guarded" not in user.list_topics(timeout=30).topics:
+        assert time.monotonic() < deadline
+
+
+def test_postgres_runs_unprivileged_and_opens_no_folder(small: Stack) -> None:
+    """The database server is never root, and no folder above its own gets other permissions for it."""
+    above = [small.home, *small.home.parents]
+    before = [folder.stat().st_mode for folder in above]
+    small.up()
+    status = Path(f"/proc/{small.postgres.pid}/status").read_text()
+    (uids,) = (line.split()[1:] for line in status.splitlines() if line.startswith("Uid:"))
+    assert "0" not in uids
+    assert [folder.stat().st_mode for folder in above] == before
 
 
 def test_postgres_restarts_at_once_after_a_kill_and_keeps_what_was_committed(whole: Stack) -> None:

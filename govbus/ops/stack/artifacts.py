@@ -89,7 +89,7 @@ def _fetch(artifacts: Sequence[Artifact], folder: Path, what: str, report: Repor
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        report(f"downloading {what} ({len(missing)} {'file' if len(missing) == 1 else 'files'}, kept in {folder})")
+        report(f"downloading {what} ({len(missing)} {'file' if len(missing) == 1 else 'files'})")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for _ in pool.map(lambda artifact: _download(artifact, folder), missing):
                 pass

@@ -19,8 +19,17 @@ PROPERTIES: Mapping[str, str] = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT",
     "inter.broker.listener.name": "PLAINTEXT",
+    # Whoever comes without a name, over loopback, may do everything: that is the operator. The other door asks for a
+    # name and a password, and gives a department only what access rules say.
+    "sasl.enabled.mechanisms": "SCRAM-SHA-256",
+    "listener.name.sasl.scram-sha-256.sasl.jaas.config": (
+        "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    ),
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+    "allow.everyone.if.no.acl.found": "false",
     # Topics are made by `govbus apply`; a misspelt name must be an error.
     "auto.create.topics.enable": "false",
     # There is one node: nothing can be kept twice.
@@ -87,16 +96,20 @@ class KafkaServer(Server):
         """Return host:port, for `bootstrap.servers`."""
         return f"{LOOPBACK}:{self.port}"
 
+    def sasl_address(self) -> str:
+        """Return host:port of the door that asks for a name and a password (SASL_PLAINTEXT, SCRAM-SHA-256)."""
+        return f"{LOOPBACK}:{self._record.port('kafka_sasl')}"
+
     def port_names(self) -> Sequence[str]:
-        return ("kafka", "kafka_controller")
+        return ("kafka", "kafka_controller", "kafka_sasl")
 
     def prepare(self) -> None:
         (self.folder / "log4j2.properties").write_text(_LOG4J.format(folder=self.folder))
         config = self.folder / "server.properties"
         controller = f"{LOOPBACK}:{self._record.port('kafka_controller')}"
         places = {
-            "listeners": f"PLAINTEXT://{self.address()},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.address()}",
+            "listeners": f"PLAINTEXT://{self.address()},SASL://{self.sasl_address()},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.address()},SASL://{self.sasl_address()}",
             "controller.quorum.voters": f"1@{controller}",
             "log.dirs": str(self.folder / "data"),
         }

@@ -147,6 +147,9 @@ class Stack:
             server.stop(grace_seconds=5.0)
 
         to_start = absent + ailing
+        if not running:
+            # Killed JVMs leave unpacked libraries here.
+            record.empty_temporary_folder()
         moved = record.choose_ports(
             [port for server in to_start for port in server.port_names()], dict(self.ports), keep=bool(running or died)
         )

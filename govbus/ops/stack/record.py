@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
@@ -59,7 +60,6 @@ class StackRecord:
                 f"the stack's folder {self.folder} is taken: it holds {strangers[0]}, which no stack put there. "
                 "Move that away, or set GOVBUS_HOME to another folder"
             )
-        (self.folder / "tmp").mkdir()
         identity = {
             "format": _FORMAT,
             "ports": {},
@@ -67,6 +67,11 @@ class StackRecord:
             "cluster_id": base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
         }
         self._write(self._identity_file, identity)
+
+    def empty_temporary_folder(self) -> None:
+        """Leave an empty tmp folder; nothing of the stack may run."""
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+        (self.folder / "tmp").mkdir(exist_ok=True)
 
     def choose_ports(self, names: Iterable[str], wanted: dict[str, int], keep: bool) -> list[str]:
         """Give every port in *names* a number: the wanted, else the former, else a free one.
