@@ -120,7 +120,7 @@ class Schemas:
         if draw < 0.55:
             return self._fixed(namespace)
         if draw < 0.65:
-            return {"type": "array", "items": self._type(namespace, depth + 1)}
+            return {"type": "array", "items": "null" if self.rng.random() < 0.05 else self._type(namespace, depth + 1)}
         if draw < 0.73:
             return {"type": "map", "values": self._type(namespace, depth + 1)}
         if draw < 0.80 and (reference := self._reference(self.named, namespace)):
@@ -221,7 +221,9 @@ class Values:
                 return self._primitive(kind)
 
     def _count(self, depth: int) -> int:
-        return 0 if depth > self.depth else self.rng.choice([0, 0, 1, 1, 2, 3, 4])
+        if depth > self.depth:
+            return 0
+        return self.rng.choice([0, 0, 1, 1, 2, 3, 4] if depth < 4 else [0, 0, 1, 1, 2])
 
     def _primitive(self, kind: Primitive) -> Any:
         rng = self.rng
@@ -436,7 +438,12 @@ def _not_text(raw: bytes, rng: Random) -> bytes | None:
         return None
     each = rng.choice(fitting)
     at = rng.choice([0, len(raw) - len(each), rng.randint(0, len(raw) - len(each))])
-    return raw[:at] + each + raw[at + len(each) :]
+    spoilt = raw[:at] + each + raw[at + len(each) :]
+    try:
+        spoilt.decode()
+    except UnicodeDecodeError:
+        return spoilt
+    return b"\xff" + raw[1:]  # a continuation byte may have found its place
 
 
 def _number(raw: bytes) -> int:
