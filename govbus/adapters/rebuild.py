@@ -61,7 +61,8 @@ def rebuild(link: Link, dataset: str, journal: Journal, progress: Progress = lam
             journal.fill(_entries(messages, known, limit, link.revision.deleted_schema_id))
     finally:
         reader.close()
-    log.info("journal rebuilt", dataset=dataset, records=records, complete=complete)
+    if records:
+        log.info("journal rebuilt", dataset=dataset, records=records, complete=complete)
     return Rebuilt(records, complete)
 
 
