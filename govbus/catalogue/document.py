@@ -91,11 +91,9 @@ def read_yaml(root: Path, file: str, faults: list[Fault]) -> Document:
     text = _text(root, file, faults)
     if text is None:
         return Document(root, file, None)
-    builder = _Builder()
+    noted: list[tuple[int, FaultCode, str]] = []
     try:
-        for event in _events(text):
-            builder.take(event)
-        value = builder.result
+        value = _built(text, noted)
         if "\\" in text:
             _refuse_surrogates(value)
     except _Malformed as malformed:
@@ -107,7 +105,7 @@ def read_yaml(root: Path, file: str, faults: list[Fault]) -> Document:
         line = mark.line + 1 if mark else 1
         faults.append(Fault(file, line, FaultCode.MALFORMED_FILE, f"not readable as YAML: {problem}"))
         return Document(root, file, None)
-    faults.extend(Fault(file, line, code, message) for line, code, message in builder.faults)
+    faults.extend(Fault(file, line, code, message) for line, code, message in noted)
     if not isinstance(value, dict):
         faults.append(
             Fault(file, 1, FaultCode.MALFORMED_FILE, "the file must hold a mapping of keys to values, e.g. title: 人口")
@@ -173,11 +171,9 @@ def _refuse_surrogates(value: Any) -> None:
         raise _Malformed(1, FaultCode.MALFORMED_FILE, "an escape spells half a surrogate pair, no text") from None
 
 
-def _events(text: str) -> Iterator[Event]:
+def _events(text: str) -> Iterator[Any]:
     if CParser is not None:
-        parser = CParser(text)
-        while (event := parser.get_event()) is not None:
-            yield event
+        yield from iter(CParser(text).get_event, None)
     else:
         yield from yaml.parse(text, Loader=yaml.SafeLoader)
 
@@ -193,6 +189,8 @@ _TIME = re.compile(r"\d{4}-\d\d?-\d\d?(?:[Tt]|[ \t]+)\d")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "~": None, "": None}
 _AMBIGUOUS_WORDS = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false", "null"})
 _NUMBER_STARTS = frozenset("0123456789+-.")
+_SPECIAL_STARTS = frozenset({"", "~", *"0123456789+-.yYnNoOtTfF"})
+"""How a plain scalar begins that may be anything but a text."""
 
 
 def _resolve(text: str) -> Any:
@@ -218,77 +216,72 @@ def _resolve(text: str) -> Any:
     return text
 
 
-class _Builder:
-    """Takes parser events, gives the plain value; collects faults that do not end the reading."""
+def _built(text: str, faults: list[tuple[int, FaultCode, str]]) -> Any:
+    """Return the plain value that *text* spells; what does not end the reading goes to *faults*.
 
-    def __init__(self) -> None:
-        self.result: Any = None
-        self.faults: list[tuple[int, FaultCode, str]] = []
-        self._documents = 0
-        self._stack: list[Any] = []
-        self._keys: list[Any] = []
-
-    def take(self, event: Event) -> None:
+    One flat loop: this is where the check of a large city spends its time.
+    """
+    result: Any = None
+    documents = 0
+    stack: list[dict[str, Any] | list[Any]] = []
+    holder: Any = None
+    key: str | None = None
+    for event in _events(text):
         kind = type(event)
         if kind is ScalarEvent:
-            self._scalar(event)
+            value = event.value
+            if event.anchor is not None or event.tag is not None:
+                _refuse_properties(event)
+            if event.implicit[0] and not event.style and (value[:1] in _SPECIAL_STARTS):
+                try:
+                    value = _resolve(value)
+                except ValueError:
+                    faults.append((_line(event), FaultCode.AMBIGUOUS_VALUE, _ambiguous(value)))
+            if type(holder) is dict:
+                if key is None:
+                    key = value if type(value) is str else _key_text(event, faults)
+                    if key in holder:
+                        message = f"{key} stands twice here: keep one of them"
+                        faults.append((_line(event), FaultCode.DUPLICATE_KEY, message))
+                else:
+                    holder[key] = value
+                    key = None
+            elif holder is None:
+                result = value
+            else:
+                holder.append(value)
         elif kind is MappingStartEvent or kind is SequenceStartEvent:
             _refuse_properties(event)
-            container: Any = {} if kind is MappingStartEvent else []
-            if self._stack and isinstance(self._stack[-1], dict) and self._keys[-1] is _NO_KEY:
+            if type(holder) is dict and key is None:
                 raise _Malformed(_line(event), FaultCode.MALFORMED_FILE, "a key must be text, not a list or mapping")
-            if len(self._stack) >= MAX_DEPTH:
+            if len(stack) >= MAX_DEPTH:
                 raise _Malformed(_line(event), FaultCode.MALFORMED_FILE, f"nested deeper than {MAX_DEPTH} levels")
-            self._put(container)
-            self._stack.append(container)
-            self._keys.append(_NO_KEY)
+            container: dict[str, Any] | list[Any] = {} if kind is MappingStartEvent else []
+            if type(holder) is dict:
+                holder[key] = container
+            elif holder is None:
+                result = container
+            else:
+                holder.append(container)
+            stack.append(holder)
+            holder, key = container, None
         elif kind is MappingEndEvent or kind is SequenceEndEvent:
-            self._stack.pop()
-            self._keys.pop()
+            holder, key = stack.pop(), None
         elif kind is AliasEvent:
             raise _Malformed(_line(event), FaultCode.MALFORMED_FILE, "aliases (*name) are not read: write it out")
         elif kind is DocumentStartEvent:
-            self._documents += 1
-            if self._documents > 1:
+            documents += 1
+            if documents > 1:
                 raise _Malformed(_line(event), FaultCode.MALFORMED_FILE, "one document per file: remove the --- line")
-
-    def _scalar(self, event: Any) -> None:
-        if event.anchor is not None or event.tag is not None:
-            _refuse_properties(event)
-        value = event.value
-        if event.implicit[0] and not event.style:
-            try:
-                value = _resolve(value)
-            except ValueError:
-                self.faults.append((_line(event), FaultCode.AMBIGUOUS_VALUE, _ambiguous(value)))
-        stack = self._stack
-        if stack and type(stack[-1]) is dict and self._keys[-1] is _NO_KEY:
-            self._key(event, value)
-        else:
-            self._put(value)
-
-    def _key(self, event: Any, key: Any) -> None:
-        if not isinstance(key, str):
-            message = f'the key {event.value or "?"} is not text to every reader: write it in quotes, "{event.value}"'
-            self.faults.append((_line(event), FaultCode.AMBIGUOUS_VALUE, message))
-            key = event.value
-        if key in self._stack[-1]:
-            self.faults.append((_line(event), FaultCode.DUPLICATE_KEY, f"{key} stands twice here: keep one of them"))
-        self._keys[-1] = key
-
-    def _put(self, value: Any) -> None:
-        if not self._stack:
-            self.result = value
-            return
-        holder = self._stack[-1]
-        if type(holder) is dict:
-            holder[self._keys[-1]] = value
-            self._keys[-1] = _NO_KEY
-        else:
-            holder.append(value)
+    return result
 
 
-_NO_KEY = object()
+def _key_text(event: Any, faults: list[tuple[int, FaultCode, str]]) -> str:
+    """Return the text of a key that readers would take for a number, truth, date or nothing; that is a fault."""
+    text = str(event.value)
+    message = f'the key {text or "?"} is not text to every reader: write it in quotes, "{text}"'
+    faults.append((_line(event), FaultCode.AMBIGUOUS_VALUE, message))
+    return text
 
 
 def _line(event: Event) -> int:

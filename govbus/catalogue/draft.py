@@ -5,7 +5,7 @@ A draft may hold mended values (`govbus.catalogue.shape`), so it becomes a Catal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -49,6 +49,7 @@ class DatasetDraft:
     document: Document
     schema: Document | None
     fields: Mapping[str, AvroField]
+    _grades: dict[str, int] = field(default_factory=dict)
 
     @property
     def entries(self) -> Mapping[str, FieldEntry]:
@@ -76,9 +77,12 @@ class DatasetDraft:
 
     def grade(self, path: str) -> int:
         """Return the grade of a field as a number from 1; a record's is the highest of itself and all inside it."""
-        parts = (path, *self.nested.get(path, ()))
-        grades = [GRADES.index(self.entries[part].grade) + 1 for part in parts if part in self.entries]
-        return max(grades, default=1)
+        known = self._grades.get(path)
+        if known is None:
+            parts = (path, *self.nested.get(path, ()))
+            grades = [GRADES.index(self.entries[part].grade) + 1 for part in parts if part in self.entries]
+            known = self._grades[path] = max(grades, default=1)
+        return known
 
     def unshared(self, path: str) -> str | None:
         """Return the field that keeps *path* from being shared: itself, a record around it or a part of it."""
@@ -144,8 +148,11 @@ def drafted(declarations: Declarations, faults: list[Fault]) -> Draft:
         subscriber = _body(document, "subscriber", name, Subscriber, faults)
         if subscriber is not None:
             draft.subscribers[name] = subscriber
+    siblings: dict[str, set[str]] = {}
     for dataset_id in declarations.datasets:
-        dataset = _dataset(declarations, dataset_id, faults)
+        siblings.setdefault(dataset_id.partition(".")[0], set()).add(dataset_id.partition(".")[2])
+    for dataset_id in declarations.datasets:
+        dataset = _dataset(declarations, dataset_id, siblings[dataset_id.partition(".")[0]], faults)
         if dataset is not None:
             draft.datasets[dataset_id] = dataset
     for ask_id, document in declarations.asks.items():
@@ -165,7 +172,7 @@ def _body(document: Document, key: str, name: str, model: type[B], faults: list[
     return modelled(document, value, model.model_validate, [model], faults, neutral={**NEUTRAL, key: name})
 
 
-def _named(document: Document, key: str, name: str, faults: list[Fault], siblings: tuple[str, ...]) -> dict[str, Any]:
+def _named(document: Document, key: str, name: str, faults: list[Fault], siblings: Collection[str]) -> dict[str, Any]:
     """Return the document's value under the name of its file; a different name inside is a fault."""
     value: dict[str, Any] = dict(document.value)
     inside = value.get(key)
@@ -180,12 +187,13 @@ def _named(document: Document, key: str, name: str, faults: list[Fault], sibling
     return value
 
 
-def _dataset(declarations: Declarations, dataset_id: str, faults: list[Fault]) -> DatasetDraft | None:
+def _dataset(
+    declarations: Declarations, dataset_id: str, siblings: set[str], faults: list[Fault]
+) -> DatasetDraft | None:
     document = declarations.datasets[dataset_id]
     department, _, name = dataset_id.partition(".")
     if document.value is None:
         return None
-    siblings = tuple(each.partition(".")[2] for each in declarations.datasets if each.startswith(f"{department}."))
     value = _named(document, "dataset", name, faults, siblings)
     for key in ("department", "avro"):
         if value.pop(key, None) is not None:
