@@ -51,21 +51,22 @@ def retired_code(division: str) -> str | None:
     return _BY_SUCCESSOR.get(division)
 
 
-def _words(*lines: str) -> tuple[str, ...]:
+def words(*lines: str) -> tuple[str, ...]:
+    """Return the words of *lines*."""
     return tuple(word for line in lines for word in line.split())
 
 
-ROADS = _words(
+ROADS = words(
     "海棠路 听涛路 观海大道 云门路 松风路 长堤路 钟楼东街 钟楼西街 望江路 鹭鸣路 江湾路 荷塘路 石桥路 竹溪路 青屏大道",
     "梅园路 麓山南路 麓山北路 枫林路 白塔街 清流路 渔港路 新圩大街 金沙路 盐田路 龙门路 灯塔路 贝澳路 茶亭路 古驿街",
     "七星路 鼓楼街 文昌路 书院路 学府路 迎宾路 朝阳路 和平路 友谊路 东风路 光华路 民主路 振兴路 创业路 科技路 港口路",
     "环岛路 滨海大道 紫荆路 木棉路 桂花路 玉兰路 丹桂路 银杏路",
 )
-ESTATES = _words(
+ESTATES = words(
     "澜光花园 海棠苑 听涛居 云栖雅筑 松涧小区 鹭江新村 荷塘月色 青屏家园 梅园里 麓山公馆 望潮府 金沙湾 渔港新村",
     "学府名邸 和平里",
 )
-VILLAGES = _words(
+VILLAGES = words(
     "渔灯村 白沙村 上塘村 下塘村 石埠村 大王村 小溪村 竹篙村 枫树坪村 茶园村 古井村 双桥村 七里村 云上寨 鼓楼寨 龙潭村"
 )
 
@@ -88,9 +89,9 @@ def district_at(share: float) -> District:
     return DISTRICTS[-1]
 
 
-def houses(chance: Chance, district: District) -> Iterator[House]:
-    """Yield the houses of *district* without end, building by building, no code twice."""
-    serial = 0
+def houses(chance: Chance, district: District, first_building: int = 0) -> Iterator[House]:
+    """Yield the houses of *district* without end, building by building after *first_building*, no code twice."""
+    serial = first_building
     while True:
         serial += 1
         street = int(chance() * len(district.streets))
@@ -128,7 +129,7 @@ class School(NamedTuple):
     stage: str
 
 
-_SCHOOL_WORDS = _words("听涛 海棠 望潮 育才 实验 文昌 书院 青屏 松涧 鹭江 荷塘 金沙 灯塔 启明 和平 学府")
+_SCHOOL_WORDS = words("听涛 海棠 望潮 育才 实验 文昌 书院 青屏 松涧 鹭江 荷塘 金沙 灯塔 启明 和平 学府")
 
 
 def _schools() -> dict[tuple[str, str], tuple[School, ...]]:
