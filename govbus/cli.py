@@ -6,8 +6,10 @@ To add a command: write a function below, decorated with `@app.command()`, that 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,8 @@ from govbus.kafka.settings import Settings
 from govbus.kafka.topics import Topics
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from govbus.ops.stack import Stack
 
 app = typer.Typer(
@@ -154,6 +158,39 @@ def deliver_command(
 
     settings, topics = settings_of(context), topics_of(context)
     run_delivery(settings, topics, subscriber, ask, Console(), until_caught_up=until_caught_up)
+
+
+# --- for the people at both ends -------------------------------------------------------------------------------------
+
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text for a person.")]
+
+
+@app.command("trace")
+def trace_command(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="DEPARTMENT.DATASET")],
+    key: Annotated[
+        list[str], typer.Argument(help="One text per key field; a lone - reads them from standard input, one a line.")
+    ],
+    ask: Annotated[str, typer.Option("--ask", help="SUBSCRIBER.ASK")],
+    as_json: _AsJson = False,
+) -> None:
+    """Say why a record reached an ask, or why not: reasons only, no value of it. The look is logged."""
+    from govbus.ops.trace import show_trace, trace, trace_document
+
+    # A key is often a citizen's id: through standard input it stays out of the shell's history.
+    texts = sys.stdin.read().splitlines() if key == ["-"] else key
+    found = trace(settings_of(context), topics_of(context), dataset, texts, ask)
+    _show(lambda console: show_trace(found, dataset, ask, console), trace_document(found, dataset, ask), as_json)
+
+
+def _show(show: Callable[[Console], None], document: object, as_json: bool) -> None:
+    from rich.console import Console
+
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    else:
+        show(Console())
 
 
 # --- the process -----------------------------------------------------------------------------------------------------
