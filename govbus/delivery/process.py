@@ -1,4 +1,4 @@
-"""The command `govbus deliver`: one delivery in one process, with signals, figures for the operators, and a last word."""
+"""The command `govbus deliver`: one delivery in one process, with signals, operators' figures, and a last word."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from io import BytesIO
 from typing import Any
 
 import fastavro
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from govbus.catalogue.model import (
@@ -196,13 +196,23 @@ class ShareBus:
     def topic(self, dataset: str = "police.population") -> str:
         return self.topics.share(f"{SUBSCRIBER}.{ASK}/{dataset}")
 
-    def make_topic_again(self, dataset: str = "police.population") -> None:
-        """Delete the share topic and make it anew, empty."""
+    def delete_topic(self, dataset: str = "police.population") -> None:
+        """Delete the share topic; return when the brokers no longer list it."""
         for deleted in self.admin.delete_topics([self.topic(dataset)]).values():
             deleted.result(30)
         deadline = time.monotonic() + 30
         while self.topic(dataset) in self.admin.list_topics(timeout=30).topics:
             assert time.monotonic() < deadline, "the topic does not go"
+            time.sleep(0.05)
+
+    def topic_id(self, dataset: str = "police.population") -> str:
+        """The id by which the brokers tell this topic from an earlier one of its name."""
+        described = self.admin.describe_topics(TopicCollection([self.topic(dataset)]))
+        return str(described[self.topic(dataset)].result(30).topic_id)
+
+    def make_topic_again(self, dataset: str = "police.population") -> None:
+        """Delete the share topic and make it anew, empty."""
+        self.delete_topic(dataset)
         self._make_topic(self.topic(dataset), PARTITIONS, self.topic_policy)
         self.rows[dataset] = {}
 
@@ -220,11 +230,24 @@ class ShareBus:
         fastavro.schemaless_writer(stream, schema, {f["name"]: row[f["name"]] for f in schema["fields"]})
         return head + stream.getvalue()
 
+    def bare_value_of(self, row: Row, dataset: str = "police.population") -> bytes:
+        """The framed record of *row* in bare numbers and bytes: any value that Avro holds, also none of Python's."""
+        head, schema = self._writers[dataset]
+        stream = BytesIO()
+        fastavro.schemaless_writer(stream, fastavro.parse_schema(_without_logical_types(schema)), dict(row))
+        return head + stream.getvalue()
+
     def send(
-        self, upserts: Iterable[Row] = (), deletes: Iterable[Row] = (), dataset: str = "police.population"
+        self,
+        upserts: Iterable[Row] = (),
+        deletes: Iterable[Row] = (),
+        dataset: str = "police.population",
+        keyed_as: Iterable[Row] | None = None,
     ) -> None:
-        """Write records and tombstones in one committed transaction."""
-        changes = [(self.key_of(row, dataset), row) for row in upserts]
+        """Write records and tombstones in one committed transaction; *keyed_as* are the rows before their masks."""
+        upserts = list(upserts)
+        keys = [self.key_of(row, dataset) for row in keyed_as or upserts]
+        changes = list(zip(keys, upserts, strict=True))
         gone = [self.key_of(row, dataset) for row in deletes]
         self._transaction(
             dataset, [(key, self.value_of(row, dataset)) for key, row in changes] + [(key, None) for key in gone], True
@@ -269,6 +292,15 @@ class ShareBus:
         ]  # -1 is the high watermark
         for cut in self.admin.delete_records(ends).values():
             cut.result(30)
+
+
+def _without_logical_types(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_logical_types(each) for each in schema]
+    if isinstance(schema, dict):
+        dropped = ("logicalType", "precision", "scale", "__fastavro_parsed_schema", "__named_schemas")
+        return {word: _without_logical_types(part) for word, part in schema.items() if word not in dropped}
+    return schema
 
 
 def people(first: int, count: int, **more: Any) -> list[dict[str, Any]]:
