@@ -1,0 +1,69 @@
+"""Share views: their names, whether keys show, and the instant at which they end."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from govbus.rules.mask import GeneraliseDate, Keep, Mask, Null, Pass, Pseudonym
+from govbus.rules.share import ShareView, Withheld, WithheldReason, end_of
+
+
+def view(*fields: tuple[str, Mask], key: tuple[str, ...] = ("citizen_id",), until: date | None = None) -> ShareView:
+    return ShareView(
+        subscriber="education",
+        ask="school_place",
+        dataset="public_security.population",
+        purpose="school_place",
+        fields=fields,
+        key=key,
+        grant_rows=None,
+        ask_rows=None,
+        until=until,
+    )
+
+
+def test_a_view_is_named_by_ask_and_dataset() -> None:
+    """A view's name is ``subscriber.ask/department.dataset``, and an ask that gets nothing is named alike."""
+    withheld = Withheld("education", "school_place", "public_security.population", WithheldReason.NO_GRANT)
+    assert view().id == withheld.id == "education.school_place/public_security.population"
+
+
+@pytest.mark.parametrize(
+    ("fields", "key", "in_clear"),
+    [
+        ((("citizen_id", Pass()),), ("citizen_id",), True),
+        ((("citizen_id", Pass()), ("month", Pass())), ("citizen_id", "month"), True),
+        ((("citizen_id", Pass()),), ("citizen_id", "month"), False),
+        ((("name", Pass()),), ("citizen_id",), False),
+        ((("citizen_id", Pseudonym()),), ("citizen_id",), False),
+        ((("citizen_id", Keep(6, 4)),), ("citizen_id",), False),
+        ((("citizen_id", Null()),), ("citizen_id",), False),
+        ((("since", GeneraliseDate("year")), ("citizen_id", Pass())), ("citizen_id", "since"), False),
+    ],
+)
+def test_a_key_shows_only_where_every_key_field_does(
+    fields: tuple[tuple[str, Mask], ...], key: tuple[str, ...], in_clear: bool
+) -> None:
+    """One key field that is masked, nulled or absent makes the share topic's key a pseudonym."""
+    assert view(*fields, key=key).key_in_clear is in_clear
+
+
+@pytest.mark.parametrize(
+    ("day", "instant"),
+    [
+        (date(2027, 12, 31), datetime(2027, 12, 31, 16, tzinfo=UTC)),
+        (date(2028, 2, 29), datetime(2028, 2, 29, 16, tzinfo=UTC)),
+        (date(2024, 12, 31), datetime(2024, 12, 31, 16, tzinfo=UTC)),
+    ],
+)
+def test_a_day_is_over_at_midnight_in_china(day: date, instant: datetime) -> None:
+    """The last day counts in full, in China Standard Time (UTC+8 without summer time)."""
+    assert end_of(day) == instant
+    assert view(until=day).ends_at == instant
+
+
+def test_a_view_without_an_end_never_ends() -> None:
+    """No `until`, no instant."""
+    assert view().ends_at is None
