@@ -57,11 +57,14 @@ CHARACTERS = 'abcXYZ019 -*/,"\\\n\t\x00张伟王芳省市区𠮷é\u00a0\u200f\u
 class Schemas:
     """Draws record schemas, as JSON has them."""
 
-    def __init__(self, rng: Random, *, depth: int = 3, namespaces: bool = True, recursive: bool = False) -> None:
+    def __init__(
+        self, rng: Random, *, depth: int = 3, namespaces: bool = True, recursive: bool = False, unions: bool = True
+    ) -> None:
         self.rng = rng
         self.depth = depth
         self.namespaces = namespaces
         self.recursive = recursive
+        self.unions = unions
         self.named: list[str] = []
         self.open: list[str] = []
 
@@ -105,7 +108,7 @@ class Schemas:
         if draw < 0.60:
             inner = self._not_union(namespace, depth)
             return [inner, "null"] if self.rng.random() < 0.15 else ["null", inner]
-        if draw < 0.66:
+        if draw < 0.66 and self.unions:
             return self._union(namespace, depth)
         return self._not_union(namespace, depth)
 

@@ -116,10 +116,13 @@ def masked_text(kind: Type, value: Any, mask: Any, key: bytes | None) -> str:
 
 
 def keep_ends(text: str, first: int, last: int) -> str:
-    """Return *text* with stars for all characters but the first and last few; a text without a middle is all stars."""
-    if first + last >= len(text):
-        return "*" * len(text)
-    return "".join(char if i < first or i >= len(text) - last else "*" for i, char in enumerate(text))
+    """The ends of a text; of a short one at most half in front and less than half behind, so something stays hidden."""
+    shown = ["*"] * len(text)
+    for place in range(len(text)):
+        from_behind = len(text) - 1 - place
+        if (place < first and place < len(text) // 2) or (from_behind < last and from_behind < (len(text) - 1) // 2):
+            shown[place] = text[place]
+    return "".join(shown)
 
 
 def pseudonym(key: bytes, value: bytes) -> str:

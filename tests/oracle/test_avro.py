@@ -160,11 +160,14 @@ def test_what_a_value_means(schema: Any, value: object, plain: object) -> None:
 
 
 def test_a_newer_schema_reads_what_fastavro_resolves(seed: int) -> None:
-    """Schema resolution agrees with fastavro's for optional and defaulted fields that come, go and change places."""
+    """Schema resolution agrees with fastavro's for optional and defaulted fields that come, go and change places.
+
+    Unions of several branches are left out: fastavro may promote an int to a double that stands before it.
+    """
     compared = 0
     for number in range(300):
         rng = Random(f"{seed}/resolve/{number}")
-        older = generate.Schemas(rng).record()[0]
+        older = generate.Schemas(rng, unions=False).record()[0]
         newer = generate.evolved(older, rng)
         if '"\\u00ff' in json.dumps(newer):
             continue  # fastavro leaves the default of a bytes field as text
