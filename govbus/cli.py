@@ -184,6 +184,47 @@ def trace_command(
     _show(lambda console: show_trace(found, dataset, ask, console), trace_document(found, dataset, ask), as_json)
 
 
+@app.command("rejects")
+def rejects_command(
+    context: typer.Context,
+    department: Annotated[str, typer.Argument(help="Whose rejects: a folder of producers/.")],
+    dataset: Annotated[str, typer.Option(help="Only this one: DEPARTMENT.DATASET.")] = "",
+    reason: Annotated[str, typer.Option(help="Only these, e.g. invalid_value.")] = "",
+    limit: Annotated[int, typer.Option(help="How many of the newest to list.", min=0)] = 20,
+    show: Annotated[str, typer.Option(help="Show this one with its record: a number of the list.")] = "",
+    export: Annotated[Path | None, typer.Option(help="Write them all, records included, to this new file.")] = None,
+    resend: Annotated[Path | None, typer.Option(help="Publish the corrected lines of an exported file.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --resend: also where a newer state was taken since.")
+    ] = False,
+    as_json: _AsJson = False,
+) -> None:
+    """List what a department sent and the bus could not accept: why, what to do, and a way to send it again.
+
+    1. `govbus rejects D` counts them by reason and says what to do about each.
+
+    2. `govbus rejects D --export FILE` writes one JSON document a line; correct the values under `record`.
+
+    3. `govbus rejects D --resend FILE` checks and publishes them. Lines that are still wrong are listed.
+    """
+    from rich.console import Console
+
+    from govbus.ops.rejects import Filter, RejectTopic
+    from govbus.ops.rejects_console import export_rejects, list_rejects, resend_rejects, show_reject
+
+    topic, console = RejectTopic(settings_of(context), topics_of(context), department), Console()
+    wanted = Filter(dataset, reason)
+    if show:
+        show_reject(topic, show, console, as_json)
+    elif export is not None:
+        export_rejects(topic, export, wanted, console)
+    elif resend is not None:
+        if not resend_rejects(topic, resend, overwrite, console):
+            raise typer.Exit(1)
+    else:
+        list_rejects(topic, wanted, limit, console, as_json)
+
+
 def _show(show: Callable[[Console], None], document: object, as_json: bool) -> None:
     from rich.console import Console
 

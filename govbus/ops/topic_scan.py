@@ -97,6 +97,13 @@ class TopicScan:
                 newest[topic] = max(at_ms, newest.get(topic, 0))
         return newest
 
+    def offsets_at(self, topic: str, at_ms: int) -> dict[int, int]:
+        """Return, per partition of *topic*, the first offset dated *at_ms* or later; the end where there is none."""
+        wanted = [(topic, number) for number in self.topics().get(topic, ())]
+        found = self._offsets(wanted, OffsetSpec.for_timestamp(at_ms))
+        ends = self.extents([topic])
+        return {each[1]: offset if offset >= 0 else ends[each].end for each, (offset, _) in found.items()}
+
     def _offsets(self, wanted: list[Partition], spec: OffsetSpec) -> dict[Partition, tuple[int, int]]:
         if not wanted:
             return {}
