@@ -14,7 +14,7 @@ from typing import Any
 from govbus.ops.city.codes import CitizenIds
 from govbus.ops.city.declared import Declared
 from govbus.ops.city.economy import Enterprise
-from govbus.ops.city.faults import FAULTS, Dice, Effect, Fault, Holds, Planted
+from govbus.ops.city.faults import FAULTS, Dice, Effect, Fault, Holds
 from govbus.ops.city.row import FeignedDate, Record, Row, date_text, key_texts, value_at
 
 
@@ -28,11 +28,12 @@ class Written:
 
 
 class Ledger:
-    """``ledger.jsonl``: one line per planted fault, numbered from 1, and one per fault corrected in a later wave.
+    """``ledger.jsonl``: one line per planted fault, and one per fault that a later wave corrects.
 
-    A fault: ``fault`` (number), ``wave`` (0 is the first export), ``dataset``, ``key`` (texts of the key fields: where the
-    bus has the row under a wrong key, that key), ``kind``, ``field``, ``effect`` (rejected or accepted), ``holds`` (what
-    the bus then holds in the field: right, wrong, none), ``right``, ``written``. A correction: ``corrects`` and ``wave``.
+    A fault: ``fault`` (its number, from 1), ``wave`` (0: the first export), ``dataset``, ``key`` (texts of the key
+    fields as the bus has them or, of a rejected row, would have them), ``kind``, ``field``, ``effect`` (rejected or
+    accepted), ``holds`` (what the bus then holds there: right, wrong, none), ``right`` and ``written`` (the values).
+    A correction: ``corrects`` (the fault's number) and ``wave``.
     """
 
     def __init__(self, path: Path, declared: dict[str, Declared]) -> None:
@@ -96,7 +97,7 @@ class Planter:
         self.planted: Counter[str] = Counter()
 
     def rows(self, dataset: str, record: Record, changed_at: datetime) -> list[Written]:
-        """Return the rows that stand for the clean *record*: itself, itself with a fault, or itself and one too many."""
+        """Return the rows that stand for the clean *record*: itself, perhaps with a fault, perhaps and one too many."""
         chosen: Fault | None = None
         due = self._due
         for number, fault, eligible in self._faults.get(dataset, ()):
@@ -118,7 +119,7 @@ class Planter:
         for path, value in planted.values.items():
             faulty = _with(faulty, path, value)
         later = changed_at + planted.later if planted.later else changed_at
-        # Under a wrong but valid id the bus takes the row for somebody else's; of a mangled one it finds the right form.
+        # Of a mangled id the bus finds the right form; under a wrong but valid one it files the row as somebody else's.
         key_of = faulty if chosen.effect == "accepted" and chosen.holds == "wrong" else record
         number = self._enter(chosen, key_of, record, faulty)
         return [Written(Row(faulty, later, planted.copies, planted.shifted), record, number)]
@@ -153,6 +154,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, FeignedDate):
         return date_text(value, "%Y-%m-%d")
     return value if value is None or isinstance(value, str | int | float) else str(value)
-
-
-__all__ = ["Ledger", "Planted", "Planter", "Written", "name_of"]
