@@ -160,6 +160,35 @@ def deliver_command(
     run_delivery(settings, topics, subscriber, ask, Console(), until_caught_up=until_caught_up)
 
 
+# --- the reference city ----------------------------------------------------------------------------------------------
+
+
+@app.command("city")
+def city_command(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option("--out", help="The folder for the city's data; an earlier city in it goes.")],
+    people: Annotated[int, typer.Option("--people", min=1, max=20_000_000, help="How many citizens.")] = 20_000,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.")] = 1,
+    waves: Annotated[int, typer.Option("--waves", min=0, max=99, help="Days of later changes.")] = 4,
+    changes: Annotated[int | None, typer.Option("--changes", help="Changed rows in all, about.", min=0)] = None,
+    bring: Annotated[
+        int | None, typer.Option("--bring", min=0, help="Write nothing: bring this wave (0: the first export) in.")
+    ] = None,
+    drop: Annotated[Path | None, typer.Option("--drop", envvar="GOVBUS_DROP", help="The drop folders' folder.")] = None,
+) -> None:
+    """Write what the reference city's departments hold: exports, tables, later changes, a ledger of planted faults."""
+    from rich.console import Console
+
+    from govbus.ops.city.console import show_bringing, show_writing
+    from govbus.ops.city.generator import City
+
+    settings = settings_of(context)
+    if bring is not None:
+        show_bringing(out, bring, drop or settings.home / "drop", settings.need_postgres_url(), Console())
+        return
+    show_writing(settings.city_dir, out, City(people, seed, waves, changes), Console())
+
+
 # --- for the people at both ends -------------------------------------------------------------------------------------
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text for a person.")]

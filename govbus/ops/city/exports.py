@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime, time
 from pathlib import Path
 from random import Random
 from typing import IO
@@ -15,6 +16,7 @@ from govbus.catalogue.source import FileSource
 from govbus.errors import SettingsError
 from govbus.ops.city.declared import Declared
 from govbus.ops.city.row import CsvCells, Row, date_text, json_object, moment_text
+from govbus.rules.share import CHINA_STANDARD_TIME
 
 UPSERT, DELETE = "U", "D"
 
@@ -35,7 +37,7 @@ class Export:
         self._encoding = "utf-8" if source.encoding == "utf-8-sig" else source.encoding
         self._newline = "\r\n" if source.encoding == "gb18030" else "\n"
         self._cells = CsvCells(declared, source, Random(f"cells {declared.id} {seed}").random)
-        self._first = self._path(folder, day)
+        self._first, self._day = self._path(folder, day), day
         self._file: IO[bytes] = self._open(self._first)
 
     # --- the first export ----------------------------------------------------------------------------------------
@@ -52,6 +54,7 @@ class Export:
     def close(self) -> None:
         """End the first export."""
         self._file.close()
+        _date(self._first, self._day)
 
     # --- waves of changes ----------------------------------------------------------------------------------------
 
@@ -76,8 +79,10 @@ class Export:
         """Write the wave's file into *folder*, if anything has changed."""
         if not self._wave:
             return
-        with self._open(self._path(folder, day)) as file:
+        path = self._path(folder, day)
+        with self._open(path) as file:
             file.writelines(self._wave if self.source.mode == "changes" else self._snapshot())
+        _date(path, day)
         self._wave.clear()
 
     def _snapshot(self) -> Iterable[bytes]:
@@ -133,3 +138,9 @@ class Export:
         if any(sign in path for sign in "*?["):
             raise SettingsError(f"{self.declared.id}: govbus city writes to a path with one * at most")
         return folder / self.declared.department / path
+
+
+def _date(path: Path, day: date) -> None:
+    """Give the file the time at which departments export: six in the evening of *day*, in China."""
+    evening = datetime.combine(day, time(18), CHINA_STANDARD_TIME).timestamp()
+    os.utime(path, (evening, evening))

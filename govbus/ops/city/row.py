@@ -80,7 +80,8 @@ class CsvCells:
         for column in self._columns:
             value = value_at(row.record, column.path)
             if value is None:
-                cells.append(self._nulls[int(self._chance() ** 4 * len(self._nulls))])
+                words = self._nulls if column.type == "date" else self._nulls[:2]
+                cells.append(words[int(self._chance() ** 4 * len(words))])
             else:
                 cells.append(value if type(value) is str else self._text(value, pattern))
         return [cells[0], "", *cells[1:-1]] if row.shifted else cells

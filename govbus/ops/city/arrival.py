@@ -1,8 +1,12 @@
-"""Putting the written city into a Postgres server: first the tables, later one wave of changes after another."""
+"""Putting the written city before the departments: the first export, later one wave of changes after another.
+
+Files go into the drop folders, tables and their changes into a Postgres server.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +24,38 @@ class Copied(NamedTuple):
 
     dataset: str
     rows: int
+
+
+def bring(city: Path, wave: int, drop: Path, url: str) -> list[Path]:
+    """Put wave number *wave* of the city written in *city* before the departments; 0 is the first export.
+
+    Files go to *drop*/DEPARTMENT, tables to the database at *url*. Returns the files' new paths. Raises as
+    `put_into_drop`, `load_into_postgres` and `apply_wave_to_postgres` do.
+    """
+    if wave:
+        apply_wave_to_postgres(url, city, wave)
+    else:
+        load_into_postgres(url, city)
+    return put_into_drop(city, wave, drop)
+
+
+def put_into_drop(city: Path, wave: int, drop: Path) -> list[Path]:
+    """Copy the export files of *wave* (0: the first) into *drop*/DEPARTMENT and return their new paths.
+
+    A file appears there whole, under its name and with its time. Raises SettingsError where there is no such wave.
+    """
+    source = city / "changes" / f"{wave:02}" / "drop" if wave else city / "drop"
+    if not source.is_dir():
+        raise SettingsError(f"{source} is missing: the city in {city} has no wave {wave}")
+    put = []
+    for path in sorted(each for each in source.rglob("*") if each.is_file()):
+        target = drop / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.part")
+        shutil.copy2(path, unfinished)
+        unfinished.rename(target)
+        put.append(target)
+    return put
 
 
 def load_into_postgres(url: str, city: Path) -> list[Copied]:
