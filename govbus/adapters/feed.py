@@ -212,6 +212,18 @@ class Feed:
                 seen.extend(b"\x01" * (self.journal.last_id + 1 - len(seen)))
         return result
 
+    def mark(self, keys: Sequence[bytes], seen: bytearray) -> list[int]:
+        """Mark the ids of *keys* in *seen*; return the indexes of keys that the journal does not hold as live."""
+        found = self.journal.lookup(keys)
+        unknown = []
+        for index, key in enumerate(keys):
+            held = found.get(key)
+            if held is None or held.digest is None:
+                unknown.append(index)
+            elif held.id < len(seen):
+                seen[held.id] = 1
+        return unknown
+
     def _last_of_each_key(
         self, changes: Sequence[Change], result: Submitted, *, snapshot: bool
     ) -> dict[bytes, tuple[int, Change, bytes | None]]:
@@ -283,6 +295,12 @@ class Feed:
             prefix = self._header + varint(version) + varint(changed_at)
             self._prefixes[version, changed_at] = prefix
         return prefix
+
+    def forget_position(self, source: str) -> None:
+        """Drop the position of *source*: what it stood in is finished."""
+        if not self.dry_run and self.journal.position(source) is not None:
+            self.settle()
+            self.journal.settle(self.journal.settled, {source: None})
 
     def settle(self) -> None:
         """Wait until everything submitted has arrived and is written down as such.

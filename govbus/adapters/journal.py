@@ -190,6 +190,11 @@ class Journal:
         """The highest entry id given so far; ids rise and are never given twice within a run."""
         return self._last_id
 
+    @property
+    def settled(self) -> int:
+        """The number of the last batch that was acknowledged."""
+        return int(self._meta("settled"))
+
     def lookup(self, keys: Sequence[bytes]) -> dict[bytes, Held]:
         """Return what is held of those of *keys* that are known."""
         found: dict[bytes, Held] = {}
@@ -211,15 +216,15 @@ class Journal:
         """Return the number of keys, deleted ones included."""
         return int(self._db.execute("SELECT count(*) FROM entry").fetchone()[0])
 
-    def unseen(self, seen: bytearray) -> Iterator[tuple[bytes, Held]]:
-        """Yield every live (or unsurely deleted) entry whose id is not marked in *seen*, by id.
+    def unseen(self, seen: bytearray, after: int = 0) -> Iterator[tuple[bytes, Held]]:
+        """Yield every live (or unsurely deleted) entry with an id over *after* that is not marked in *seen*, by id.
 
         Entries beyond the end of *seen* are not looked at. The journal must not be written while this is read.
         """
         rows = self._db.execute(
             "SELECT key, id, version, source_order, digest, batch FROM entry"
-            " WHERE id < ? AND (digest IS NOT NULL OR batch = ?) ORDER BY id",
-            (len(seen), UNSURE),
+            " WHERE id > ? AND id < ? AND (digest IS NOT NULL OR batch = ?) ORDER BY id",
+            (after, len(seen), UNSURE),
         )
         for row in rows:
             if not seen[row[1]]:

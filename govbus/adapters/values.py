@@ -108,8 +108,24 @@ class RecordShape:
             raise SettingsError(f"{dataset.id}: the key field {missing[0]} is not a plain field of the schema")
         types = dict(_leaf_types(fields, "", named))
         self._key = tuple((places[path], path, _key_text(types[path], path)) for path in dataset.key)
+        self._composite = frozenset(path for path, schema in types.items() if _is_composite(schema))
         if texts:
             self._prepare_texts()
+
+    @property
+    def nullable(self) -> frozenset[str]:
+        """The paths that may be null and are, where a source does not know them."""
+        return frozenset(
+            path
+            for leaf in self._leaves
+            if leaf.has_default and leaf.default is None
+            for path in (leaf.inner or (leaf.path,))
+        )
+
+    @property
+    def composite(self) -> frozenset[str]:
+        """The paths of arrays and maps, which stand in a column of texts as JSON."""
+        return self._composite
 
     # --- records as mappings -------------------------------------------------------------------------------------
 
@@ -294,6 +310,12 @@ def _optional_record(schema: Any, named: Mapping[str, Any]) -> Mapping[str, Any]
     if isinstance(schema, list) and len(schema) == 2 and "null" in schema:
         return _record(next(branch for branch in schema if branch != "null"), named)
     return None
+
+
+def _is_composite(schema: Any) -> bool:
+    if isinstance(schema, list):
+        return any(_is_composite(branch) for branch in schema)
+    return isinstance(schema, Mapping) and schema["type"] in ("array", "map")
 
 
 def _repeats(schema: Any, path: str, dataset: Dataset) -> bool:
