@@ -19,6 +19,7 @@ from govbus.ops.city.economy import Enterprise
 from govbus.ops.city.names import RARE_CHARACTERS
 from govbus.ops.city.places import BY_CODE, SCHOOLS, retired_code
 from govbus.ops.city.row import FeignedDate, Record, value_at
+from govbus.rules.identity import citizen_id_check
 
 Effect = Literal["rejected", "accepted"]
 Holds = Literal["right", "wrong", "none"]
@@ -78,11 +79,10 @@ def _old(record: Record, field: str) -> str | None:
 
 
 def _spreadsheet(dice: Dice, value: str) -> str:
-    """Return the id as a spreadsheet shows it: rounded, or with its last three digits gone."""
-    if dice.random.random() < 0.5:
+    """Return the id as a spreadsheet shows it: rounded, or with its last three digits gone (and then not valid)."""
+    if dice.random.random() < 0.5 or citizen_id_check(value[:15] + "00") == "0":
         return f"{value[0]}.{value[1:6]}E+17"
-    zeros = value[:15] + "000"
-    return zeros if zeros != value else f"{value[0]}.{value[1:6]}E+17"
+    return value[:15] + "000"
 
 
 def _rare(record: Record) -> bool:
