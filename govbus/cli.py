@@ -194,6 +194,22 @@ def city_command(
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text for a person.")]
 
 
+@app.command("status")
+def status_command(
+    context: typer.Context,
+    department: Annotated[str, typer.Option(help="Only what this department publishes.")] = "",
+    subscriber: Annotated[str, typer.Option(help="Only what this subscriber receives.")] = "",
+    as_json: _AsJson = False,
+) -> None:
+    """Say whether data flows, since when and how far behind: every dataset, every ask, and the processes here."""
+    from govbus.ops.status import status_of
+    from govbus.ops.status_console import selected, show_status, status_document
+    from govbus.ops.status_read import read_facts
+
+    found = selected(status_of(read_facts(settings_of(context), topics_of(context))), department, subscriber)
+    _show(lambda console: show_status(found, console), status_document(found), as_json)
+
+
 @app.command("trace")
 def trace_command(
     context: typer.Context,
