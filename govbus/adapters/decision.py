@@ -22,7 +22,8 @@ class Change(NamedTuple):
     `body` is the encoding of the business fields, None for a deletion. `version` is the least version it may get
     (microseconds of its change, or the source's sequence number). `changed_at` is when the source changed it, in
     microseconds since 1970 UTC. `order` is the source's own order of changes to a record (None where the source shows
-    its present state, which is always the newest).
+    its present state, which is always the newest). `again`: it travels even if these values were the last ones sent,
+    because the bus is known not to have taken them.
     """
 
     key: bytes
@@ -30,9 +31,12 @@ class Change(NamedTuple):
     version: int
     changed_at: int
     order: int | None = None
+    again: bool = False
 
 
-def decide(held: Held | None, digest: bytes | None, version: int, order: int | None) -> tuple[Outcome, int]:
+def decide(
+    held: Held | None, digest: bytes | None, version: int, order: int | None, *, again: bool = False
+) -> tuple[Outcome, int]:
     """Return what becomes of a change with this *digest* (None: a deletion), and its version.
 
     The version is max(last + 1, *version*), so versions rise per key whatever the source's clock does. The exception is
@@ -46,6 +50,9 @@ def decide(held: Held | None, digest: bytes | None, version: int, order: int | N
         last = held.source_order if held.source_order is not None else held.version if order == version else None
         if last is not None and order < last:
             return Outcome.STALE, held.version
+    if digest == held.digest and again:
+        # A source that counts its versions itself keeps its number: the bus, which did not take it, will.
+        return Outcome.SENT, max(held.version + (order is None), version)
     if digest == held.digest:
         return (Outcome.SENT if held.unsure else Outcome.UNCHANGED), held.version
     return Outcome.SENT, max(held.version + 1, version)

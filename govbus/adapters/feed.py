@@ -189,7 +189,7 @@ class Feed:
                 if seen[held.id] and self._contradicts(change, digest, held, index, result):
                     continue
                 seen[held.id] = 1
-            outcome, version = decide(held, digest, change.version, change.order)
+            outcome, version = decide(held, digest, change.version, change.order, again=change.again)
             if outcome is Outcome.SENT:
                 to_send.append((change, version))
                 if held is None:

@@ -57,22 +57,31 @@ class Publisher:
         except BaseException:
             self._link.close()
             raise
+        self._feed.journal.order_by("version")
         self._dataset = self._feed.dataset
         self._shape = RecordShape(self._dataset, self._feed.schema, self._link.revision.catalogue.vocabulary)
         self._waiting: dict[bytes, Change] = {}
         self._since_flush = Submitted()
         self._closed = False
 
-    def upsert(self, record: Mapping[str, Any], version: int | None = None, changed_at: datetime | None = None) -> None:
+    def upsert(
+        self,
+        record: Mapping[str, Any],
+        version: int | None = None,
+        changed_at: datetime | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
         """Publish *record*: all its fields by name, nested ones in a mapping or under a dotted name.
 
         *changed_at* is when the source changed it (without an offset: China Standard Time); default: now. *version* is
         the source's own version; default: microseconds of *changed_at*. A version below the last one published is
-        taken as stale and not sent; the same version with other values raises `InvalidRecord`.
+        taken as stale and not sent; the same version with other values raises `InvalidRecord`. *again* sends values
+        that were the last ones sent already: for records that the bus rejected.
         """
         try:
             key, body = self._shape.encode(record, closed=True)
-            self._take(key, body, version, changed_at)
+            self._take(key, body, version, changed_at, again)
         except InvalidRecord as invalid:
             self._count_rejected(invalid)
             raise
@@ -82,13 +91,15 @@ class Publisher:
         key: Mapping[str, Any] | Sequence[Any],
         version: int | None = None,
         changed_at: datetime | None = None,
+        *,
+        again: bool = False,
     ) -> None:
         """Publish that a record is gone: *key* is the record, or the values of its key fields in declared order.
 
-        A text stands for the only field of a key of one.
+        A text stands for the only field of a key of one. *again* as in `upsert`.
         """
         try:
-            self._take(self._shape.key(self._named(key)), None, version, changed_at)
+            self._take(self._shape.key(self._named(key)), None, version, changed_at, again)
         except InvalidRecord as invalid:
             self._count_rejected(invalid)
             raise
@@ -101,7 +112,9 @@ class Publisher:
             raise InvalidRecord([("", f"the key has {len(self._dataset.key)} fields: {', '.join(self._dataset.key)}")])
         return dict(zip(self._dataset.key, values, strict=True))
 
-    def _take(self, key: bytes, body: bytes | None, version: int | None, changed_at: datetime | None) -> None:
+    def _take(
+        self, key: bytes, body: bytes | None, version: int | None, changed_at: datetime | None, again: bool
+    ) -> None:
         if self._closed:
             raise GovbusError("this publisher is closed: make a new one")
         micros = time.time_ns() // 1000 if changed_at is None else micros_of(changed_at)
@@ -117,7 +130,7 @@ class Publisher:
             # Both would get versions of their own; keeping the order of calls is what the caller expects.
             least = max(least, self._waiting[key].version)
         self._waiting.pop(key, None)
-        self._waiting[key] = Change(key, body, least, micros, version)
+        self._waiting[key] = Change(key, body, least, micros, version, again)
         metrics.ADAPTER_ROWS_READ.labels(dataset=self._dataset.id).inc()
         if len(self._waiting) >= BATCH_RECORDS:
             self._send()

@@ -167,8 +167,6 @@ def show_one(reject: Reject, document: dict[str, Any], console: Console) -> None
 def show_resent(found: Resent, console: Console) -> None:
     """Show what became of the lines of a file."""
     console.print(f"{found.sent} sent.", highlight=False)
-    if found.unchanged:
-        console.print(f"{found.unchanged} were published with exactly these values before and need not be sent again.")
     if found.superseded:
         lines = ", ".join(map(str, found.superseded))
         console.print(
@@ -179,7 +177,7 @@ def show_resent(found: Resent, console: Console) -> None:
     for fault in found.faults:
         console.print(f"Not sent, line {fault.line}: {fault.reason}", highlight=False, markup=False, soft_wrap=True)
     if found.faults:
-        console.print("Correct these lines and send the file again: what was sent is recognised and does no harm.")
+        console.print("Correct these lines and send the file again: what was sent does no harm a second time.")
 
 
 def _local(at: Any) -> str:

@@ -38,7 +38,6 @@ class Resent:
     """What became of the lines of a file. `superseded` and `faults` name lines that were not sent."""
 
     sent: int = 0
-    unchanged: int = 0
     superseded: list[int] = field(default_factory=list)
     faults: list[LineFault] = field(default_factory=list)
 
@@ -89,7 +88,6 @@ def resend(topic: RejectTopic, file: Path, *, overwrite: bool = False, report: R
         for publisher in publishers.values():
             counts = publisher.flush()
             result.sent += counts.upserted + counts.deleted
-            result.unchanged += counts.unchanged
     finally:
         for publisher in publishers.values():
             publisher.close()
@@ -110,9 +108,9 @@ class _Line:
 
 def _publish(publisher: Publisher, line: _Line, version: int | None) -> None:
     if line.is_deletion:
-        publisher.delete(line.content["key"], version=version)
+        publisher.delete(line.content["key"], version=version, again=True)
     else:
-        publisher.upsert(line.content["record"], version=version)
+        publisher.upsert(line.content["record"], version=version, again=True)
 
 
 def _lines(topic: RejectTopic, file: Path, result: Resent) -> list[_Line]:
