@@ -59,7 +59,8 @@ PROPERTIES: Mapping[str, str] = {
     "num.io.threads": "4",
 }
 
-# Kafka's own log, 4 files of 5 MiB at most. Requests and records are never logged at these levels.
+# Kafka's own log, 4 files of 5 MiB at most: what goes wrong, and when the node comes and goes. Requests and records are
+# never logged at these levels; at INFO every start would write five lines per partition.
 _LOG4J = """\
 status=WARN
 appender.file.type=RollingFile
@@ -73,10 +74,14 @@ appender.file.policies.size.type=SizeBasedTriggeringPolicy
 appender.file.policies.size.size=5MB
 appender.file.strategy.type=DefaultRolloverStrategy
 appender.file.strategy.max=3
-rootLogger.level=INFO
+rootLogger.level=WARN
 rootLogger.appenderRef.file.ref=file
-logger.cleaner.name=org.apache.kafka.storage.internals.log.LogCleaner
-logger.cleaner.level=WARN
+logger.node.name=kafka.server
+logger.node.level=INFO
+logger.replicas.name=kafka.server.ReplicaManager
+logger.replicas.level=WARN
+logger.settings.name=kafka.server.KafkaConfig
+logger.settings.level=WARN
 """
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from govbus.ops.stack.artifacts import Report, kafka_jars, registry_app
+from govbus.ops.stack.artifacts import MIRROR, Downloads, Report, kafka_folder, registry_folder
 from govbus.ops.stack.errors import StackError
 from govbus.ops.stack.kafka_server import KafkaServer
 from govbus.ops.stack.postgres_server import PostgresServer
@@ -82,12 +82,12 @@ class Stack:
     @property
     def kafka(self) -> KafkaServer:
         """The broker, for tests that kill and restart it."""
-        return KafkaServer(self.record, _java(), self._cache / "kafka-4.3.1", self.kafka_properties)
+        return KafkaServer(self.record, _java(), kafka_folder(self._cache), self.kafka_properties)
 
     @property
     def registry(self) -> RegistryServer:
         """The schema registry."""
-        return RegistryServer(self.record, _java(), self._cache / "apicurio-registry-3.3.3")
+        return RegistryServer(self.record, _java(), registry_folder(self._cache))
 
     @property
     def postgres(self) -> PostgresServer:
@@ -128,10 +128,11 @@ class Stack:
         record = self.record
         record.create()
         names = {server.name for server in servers}
+        downloads = Downloads(self._cache, self.env.get(MIRROR, ""), report)
         if "kafka" in names:
-            kafka_jars(self._cache, report)
+            downloads.kafka_jars()
         if "registry" in names:
-            registry_app(self._cache, report)
+            downloads.registry_app()
 
         running, ailing, absent = [], [], []
         for server in servers:

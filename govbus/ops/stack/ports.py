@@ -58,14 +58,20 @@ def holder(port: int) -> str:
         if not folder.name.isdigit():
             continue
         try:
-            links = [os.readlink(link) for link in (folder / "fd").iterdir()]
-            name = (folder / "comm").read_text().strip()
+            if any(_points_to(link, inodes) for link in (folder / "fd").iterdir()):
+                return f"process {folder.name} ({(folder / 'comm').read_text().strip()})"
         except OSError:
             # Another user's process, or one that has just ended.
             continue
-        if any(link in inodes for link in links):
-            return f"process {folder.name} ({name})"
     return "another process"
+
+
+def _points_to(link: Path, inodes: set[str]) -> bool:
+    try:
+        return os.readlink(link) in inodes
+    except FileNotFoundError:
+        # Closed meanwhile; in our own process the listing's own.
+        return False
 
 
 def _listening_inodes(port: int) -> set[str]:
