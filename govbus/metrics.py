@@ -243,7 +243,7 @@ EXCHANGE_DELIVERIES = _counter(
 EXCHANGE_WITHHELD = _counter(
     "exchange",
     "govbus_exchange_withheld_total",
-    "Accepted records that an ask was not shown, by reason: row_condition, or why the whole view is closed.",
+    "Accepted records that an ask was not shown, by reason: row_condition, or unmaskable (a mask cannot take the value).",
     "ask",
     "dataset",
     "reason",
@@ -305,7 +305,9 @@ EXCHANGE_RESTORED_RECORDS = _counter(
     "exchange", "govbus_exchange_restored_records_total", "Records read back from current topics into the state."
 )
 EXCHANGE_STATE_RECORDS = _gauge(
-    "exchange", "govbus_exchange_state_records", "Keys held in the state, deleted ones included.", "dataset"
+    "exchange",
+    "govbus_exchange_state_records",
+    "Keys held in the state, deleted ones included; an estimate that counts lately written ones more than once.",
 )
 EXCHANGE_STATE_BYTES = _gauge("exchange", "govbus_exchange_state_bytes", "Bytes of the state on disk.")
 EXCHANGE_CLOCK_TIMESTAMP = _gauge(
@@ -316,7 +318,7 @@ EXCHANGE_CLOCK_TIMESTAMP = _gauge(
 EXCHANGE_TRANSITIONS = _gauge(
     "exchange",
     "govbus_exchange_transitions",
-    "Share views of this worker's partitions that are still being written again for a new catalogue revision.",
+    "Partitions whose share views are not level yet: being restored, or written again for a new catalogue revision.",
 )
 EXCHANGE_RETENTION_GAPS = _counter(
     "exchange",
@@ -335,7 +337,7 @@ GRANT_END_TIMESTAMP = _gauge(
 GRANT_WITHHELD = _gauge(
     "exchange",
     "govbus_grant_withheld",
-    "1 where an ask receives nothing of a dataset: no_grant, grant_suspended, grant_ended, grant_expired, ask_expired.",
+    "1 where the revision in force gives an ask nothing of a dataset: no_grant, grant_suspended or grant_ended.",
     "ask",
     "dataset",
     "reason",

@@ -107,6 +107,15 @@ def test_process_shows_only_its_parts() -> None:
     assert not [name for name in names if name.startswith(("govbus_exchange_", "govbus_adapter_"))]
 
 
+def test_every_metric_is_counted_somewhere() -> None:
+    """Each metric is used by some other module: a figure that nobody counts would be a lie on a dashboard."""
+    code = "".join(
+        file.read_text() for file in (REPOSITORY / "govbus").rglob("*.py") if file.name not in ("metrics.py",)
+    )
+    used = set(re.findall(r"\bmetrics\.([A-Z][A-Z_]+)\b", code))
+    assert DECLARED.keys() - used == set()
+
+
 def test_unknown_part_is_refused() -> None:
     """A part that is not declared is an error, not an empty registry."""
     with pytest.raises(KeyError):
