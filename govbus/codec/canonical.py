@@ -6,10 +6,10 @@ secret, field along.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from govbus.codec.view_schema import AvroType, named_types, resolve
+from govbus.codec.schemas import AvroType, plain
 from govbus.codec.walk import MAX_DEPTH, MAX_EMPTY_ITEMS, Malformed, read_long, text_end, walker, write_long
 
 Copier = Callable[[bytes, int, int, bytearray], int]
@@ -17,30 +17,30 @@ Copier = Callable[[bytes, int, int, bytearray], int]
 
 
 def canonical(schema: AvroType, value: bytes, start: int = 0) -> bytes:
-    """Return *value* from *start* in canonical form, what stands before *start* unchanged.
+    """Return *value* from *start* in canonical form, what stands before *start* unchanged. *schema* must be linked.
 
     Raises `Malformed` (or IndexError, UnicodeDecodeError) where it is not valid Avro of *schema* to its exact end.
     """
     out = bytearray(value[:start])
-    end = _copier(schema, named_types(schema), {})(value, start, 0, out)
+    end = _copier(schema, {})(value, start, 0, out)
     if end != len(value):
         raise Malformed("bytes follow the value")
     return bytes(out)
 
 
-def _copier(avro_type: AvroType, types: Mapping[str, AvroType], made: dict[int, list[Copier]]) -> Copier:
-    resolved = resolve(avro_type, types)
+def _copier(avro_type: AvroType, made: dict[int, list[Copier]]) -> Copier:
+    resolved = plain(avro_type)
     if isinstance(resolved, list):
-        return _union(tuple(_copier(branch, types, made) for branch in resolved))
+        return _union(tuple(_copier(branch, made) for branch in resolved))
     kind = resolved if isinstance(resolved, str) else resolved["type"]
     match kind:
         case "array":
-            return _blocks(_copier(resolved["items"], types, made))
+            return _blocks(_copier(resolved["items"], made))
         case "map":
-            return _blocks(_entry(_copier(resolved["values"], types, made)))
+            return _blocks(_entry(_copier(resolved["values"], made)))
         case "record":
-            return _record(resolved, types, made)
-    walk = walker(resolved, types)
+            return _record(resolved, made)
+    walk = walker(resolved)
 
     def copy(value: bytes, at: int, depth: int, out: bytearray) -> int:
         end = walk(value, at, depth)
@@ -103,11 +103,11 @@ def _blocks(item: Copier) -> Copier:
     return copy
 
 
-def _record(record: dict[str, Any], types: Mapping[str, AvroType], made: dict[int, list[Copier]]) -> Copier:
+def _record(record: dict[str, Any], made: dict[int, list[Copier]]) -> Copier:
     again = id(record) in made
     fields = made.setdefault(id(record), [])
     if not again:
-        fields.extend([_copier(field["type"], types, made) for field in record["fields"]])
+        fields.extend([_copier(field["type"], made) for field in record["fields"]])
         del made[id(record)]
 
     def copy(value: bytes, at: int, depth: int, out: bytearray) -> int:

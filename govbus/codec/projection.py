@@ -7,7 +7,7 @@ structurally the same; otherwise it is first brought into the newest schema (`go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 from govbus.codec.framing import header
 from govbus.codec.reader import Bounds, RecordReader
 from govbus.codec.row_test import EPOCH, RowTest
-from govbus.codec.upgrade import encoded, upgrade
-from govbus.codec.view_schema import AvroType, masked_type, resolve
+from govbus.codec.schemas import AvroType, plain
+from govbus.codec.upgrade import encoded_default, upgrade
+from govbus.codec.view_schema import masked_type
 from govbus.codec.walk import read_long, text_start, write_long
 from govbus.rules import condition as condition_rules
 from govbus.rules import mask as mask_rules
@@ -26,7 +27,7 @@ from govbus.rules.share import ShareView
 Project = Callable[[bytes, Bounds], bytes | None]
 """From a canonical framed record and its bounds to the framed share value, or None where a row condition withholds it."""
 
-MEMO_ENTRIES = 10_000
+MEMO_ENTRIES = 30_000
 
 
 class Unmaskable(ValueError):
@@ -115,11 +116,13 @@ class _Sliced:
         if isinstance(mask, Pass):
             return whole
         slot = self.newest.slots[self.newest.slot_of(path)]
-        return f"{self._name(masker(mask, slot.type, self.newest.types, self.key))}({whole})"
+        return f"{self._name(masker(mask, slot.type, self.key))}({whole})"
 
     def _span(self, path: str) -> tuple[str, AvroType]:
         first, end = self.newest.spans[path]
-        avro_type = self.newest.slots[first].type if end == first + 1 else "record"
+        avro_type: AvroType = "record"
+        if end == first + 1:
+            avro_type = self.newest.slots[first].type
         if path not in self.writer.spans:
             return self._name(self.defaults[path]), avro_type
         first, end = self.writer.spans[path]
@@ -131,7 +134,7 @@ class _Sliced:
     def _as_shown(self, path: str) -> tuple[str, AvroType]:
         whole, avro_type = self._span(path)
         if path in self.computed:
-            return self.computed[path], masked_type(avro_type, self.view.masks[path], path, self.newest.types)
+            return self.computed[path], masked_type(avro_type, self.view.masks[path], "", path)
         return whole, avro_type
 
     def _name(self, value: object) -> str:
@@ -158,50 +161,22 @@ def _defaults(newest: RecordReader) -> dict[str, bytes]:
         if "default" in field and field["name"] in newest.spans:
             first, end = newest.spans[field["name"]]
             if end == first + 1:
-                found[field["name"]] = _encoded_default(field, newest.types)
+                found[field["name"]] = encoded_default(field)
     return found
-
-
-def _encoded_default(field: Mapping[str, Any], types: Mapping[str, AvroType]) -> bytes:
-    avro_type, default = resolve(field["type"], types), field["default"]
-    prefix = b""
-    if isinstance(avro_type, list):
-        # Avro 1.11: the default of a union is a value of its first branch.
-        prefix, avro_type = b"\x00", resolve(avro_type[0], types)
-    kind = avro_type if isinstance(avro_type, str) else avro_type["type"]
-    if kind in ("bytes", "fixed"):
-        default = default.encode("latin-1")
-    return prefix + encoded(_inlined(avro_type, types), default)
-
-
-def _inlined(avro_type: AvroType, types: Mapping[str, AvroType], defined: frozenset[int] = frozenset()) -> AvroType:
-    resolved = resolve(avro_type, types)
-    if isinstance(resolved, list):
-        return [_inlined(branch, types, defined) for branch in resolved]
-    if not isinstance(resolved, dict) or id(resolved) in defined:
-        return avro_type
-    inside = defined | {id(resolved)}
-    copy = dict(resolved)
-    for word in ("items", "values"):
-        if word in copy:
-            copy[word] = _inlined(copy[word], types, inside)
-    if "fields" in copy:
-        copy["fields"] = [{**field, "type": _inlined(field["type"], types, inside)} for field in copy["fields"]]
-    return copy
 
 
 def _shape(reader: RecordReader, path: str) -> object:
     """Return what two types must share for their bytes to mean the same: everything but names, docs and defaults."""
     first, end = reader.spans[path]
-    return tuple(_bare(slot.type, reader.types, ()) for slot in reader.slots[first:end])
+    return tuple(_bare(slot.type, ()) for slot in reader.slots[first:end])
 
 
-def _bare(avro_type: AvroType, types: Mapping[str, AvroType], inside: tuple[int, ...]) -> object:
-    resolved = resolve(avro_type, types)
+def _bare(avro_type: AvroType, inside: tuple[int, ...]) -> object:
+    resolved = plain(avro_type)
     if isinstance(resolved, str):
         return resolved
     if isinstance(resolved, list):
-        return ("union", *(_bare(branch, types, inside) for branch in resolved))
+        return ("union", *(_bare(branch, inside) for branch in resolved))
     if id(resolved) in inside:
         return ("again", inside.index(id(resolved)))
     inside = (*inside, id(resolved))
@@ -209,41 +184,35 @@ def _bare(avro_type: AvroType, types: Mapping[str, AvroType], inside: tuple[int,
     logical = tuple(resolved.get(word) for word in ("logicalType", "precision", "scale", "size"))
     match kind:
         case "record":
-            return ("record", *((field["name"], _bare(field["type"], types, inside)) for field in resolved["fields"]))
+            return ("record", *((field["name"], _bare(field["type"], inside)) for field in resolved["fields"]))
         case "array":
-            return ("array", _bare(resolved["items"], types, inside))
+            return ("array", _bare(resolved["items"], inside))
         case "map":
-            return ("map", _bare(resolved["values"], types, inside))
+            return ("map", _bare(resolved["values"], inside))
         case "enum":
             return ("enum", *resolved["symbols"])
     return (kind, *logical) if any(part is not None for part in logical) else kind
 
 
-def masker(
-    mask: Mask, avro_type: AvroType, types: Mapping[str, AvroType], key: bytes | None
-) -> Callable[[bytes], bytes]:
+def masker(mask: Mask, avro_type: AvroType, key: bytes | None) -> Callable[[bytes], bytes]:
     """Return *mask* as a function from a field's bytes to the masked field's bytes.
 
     Raises ValueError where the mask does not apply to the type (the catalogue's check refuses such declarations).
     """
-    resolved = resolve(avro_type, types)
+    resolved = plain(avro_type)
     if isinstance(resolved, list):
-        inner = {
-            index: _plain_masker(mask, branch, types, key) for index, branch in enumerate(resolved) if branch != "null"
-        }
+        inner = {index: _plain_masker(mask, branch, key) for index, branch in enumerate(resolved) if branch != "null"}
 
         def masked(slot: bytes) -> bytes:
             index, start = read_long(slot, 0)
             return slot if index not in inner else slot[:start] + inner[index](slot[start:])
 
         return masked
-    return _plain_masker(mask, resolved, types, key)
+    return _plain_masker(mask, resolved, key)
 
 
-def _plain_masker(
-    mask: Mask, avro_type: AvroType, types: Mapping[str, AvroType], key: bytes | None
-) -> Callable[[bytes], bytes]:
-    resolved = resolve(avro_type, types)
+def _plain_masker(mask: Mask, avro_type: AvroType, key: bytes | None) -> Callable[[bytes], bytes]:
+    resolved = plain(avro_type)
     kind = resolved if isinstance(resolved, str) else resolved["type"]
     logical = None if isinstance(resolved, str) else resolved.get("logicalType")
     match mask:
@@ -256,32 +225,44 @@ def _plain_masker(
         case GeneraliseBand() if kind in ("int", "long"):
             return _memo(lambda slot: _text_slot(mask_rules.band(mask, read_long(slot, 0)[0])))
         case Pseudonym() if kind == "string" and key is not None:
-            return lambda slot: _text_slot(mask_rules.pseudonym(key, slot[text_start(slot, 0) :]))
+            pseudonymised = mask_rules.pseudonymiser(key)
+            length = write_long(mask_rules.PSEUDONYM_HEX_DIGITS)
+            return lambda slot: length + pseudonymised(slot[1:] if slot[0] < 0x80 else slot[text_start(slot, 0) :])
     raise ValueError(f"{mask_rules.declared(mask)} does not apply to a field of type {kind}")
 
 
-def _memo(function: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
-    """Remember the results for the values met last: names, years and divisions recur a great deal."""
-    held: dict[bytes, bytes] = {}
+class _Memo(dict[bytes, bytes]):
+    """Remembers a mask's results for the values met last: names, years and divisions recur a great deal.
 
-    def remembered(slot: bytes) -> bytes:
-        found = held.get(slot)
-        if found is None:
-            if len(held) >= MEMO_ENTRIES:
-                held.clear()
-            found = held[slot] = function(slot)
+    A dictionary that computes what it lacks: a value met before costs one look-up and no call.
+    """
+
+    def __init__(self, function: Callable[[bytes], bytes]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, slot: bytes) -> bytes:
+        if len(self) >= MEMO_ENTRIES:
+            self.clear()
+        found = self[slot] = self._function(slot)
         return found
 
-    return remembered
+
+def _memo(function: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    return _Memo(function).__getitem__
 
 
 def _text(slot: bytes) -> str:
-    return slot[text_start(slot, 0) :].decode()
+    return (slot[1:] if slot[0] < 0x80 else slot[text_start(slot, 0) :]).decode()
 
 
 def _text_slot(text: str) -> bytes:
     encoded = text.encode()
-    return write_long(len(encoded)) + encoded
+    length = len(encoded)
+    return _SHORT_LENGTHS[length] + encoded if length < 64 else write_long(length) + encoded
+
+
+_SHORT_LENGTHS = [write_long(length) for length in range(64)]
 
 
 def _date_text(days: int, unit: str) -> str:

@@ -11,14 +11,13 @@ every length that stands between two strings is a single ASCII byte there; a lon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from govbus.codec.canonical import canonical
 from govbus.codec.framing import HEADER_BYTES
-from govbus.codec.schemas import Schema
-from govbus.codec.view_schema import AvroType, named_types, resolve
+from govbus.codec.schemas import AvroType, Schema, linked, plain
 from govbus.codec.walk import (
     Malformed,
     NonCanonical,
@@ -51,17 +50,16 @@ class RecordReader:
     """
 
     def __init__(self, schema: Schema) -> None:
-        self.schema = schema
-        self.types = named_types(schema)
+        self.schema = linked(schema)
         self.slots: list[Slot] = []
         self.spans: dict[str, tuple[int, int]] = {}
-        self._flatten(schema, "", (id(schema),))
-        self.bounds: Callable[[bytes], Bounds] = _generate(self.slots, self.types)
+        self._flatten(self.schema, "", (id(self.schema),))
+        self.bounds: Callable[[bytes], Bounds] = _generate(self.slots)
 
     def _flatten(self, record: Schema, parent: str, inside: tuple[int, ...]) -> None:
         for field in record["fields"]:
             path = f"{parent}{field['name']}"
-            resolved = resolve(field["type"], self.types)
+            resolved = plain(field["type"])
             first = len(self.slots)
             if isinstance(resolved, dict) and resolved["type"] == "record" and id(resolved) not in inside:
                 self._flatten(resolved, f"{path}.", (*inside, id(resolved)))
@@ -94,8 +92,8 @@ class RecordReader:
         return first
 
 
-def _generate(slots: Sequence[Slot], types: Mapping[str, AvroType]) -> Callable[[bytes], Bounds]:
-    code = _Code(types)
+def _generate(slots: Sequence[Slot]) -> Callable[[bytes], Bounds]:
+    code = _Code()
     for number, slot in enumerate(slots):
         code.slot(number, slot.type)
     return code.function(len(slots))
@@ -107,8 +105,7 @@ _TEXTY_UNION_BRANCHES = 32
 class _Code:
     """Writes the source of one boundary function. ``v`` is the value, ``i`` the position, ``s`` a run's beginning."""
 
-    def __init__(self, types: Mapping[str, AvroType]) -> None:
-        self.types = types
+    def __init__(self) -> None:
         self.lines: list[str] = []
         self.names: dict[str, Any] = {
             "Malformed": Malformed,
@@ -157,14 +154,14 @@ class _Code:
 
     def _is_texty(self, avro_type: AvroType) -> bool:
         """Whether every byte of its framing is below 0x80, except where `text_end` takes over."""
-        resolved = resolve(avro_type, self.types)
+        resolved = plain(avro_type)
         if isinstance(resolved, list):
             return len(resolved) <= _TEXTY_UNION_BRANCHES and all(self._is_texty(branch) for branch in resolved)
         kind = resolved if isinstance(resolved, str) else resolved["type"]
         return kind in ("null", "string", "boolean") or (kind == "enum" and len(resolved["symbols"]) <= 64)
 
     def _value(self, indent: int, avro_type: AvroType, *, in_run: bool) -> None:
-        resolved = resolve(avro_type, self.types)
+        resolved = plain(avro_type)
         if isinstance(resolved, list):
             self._union(indent, resolved, in_run=in_run)
             return
@@ -223,12 +220,12 @@ class _Code:
         self._line(indent, "else: raise Malformed('a union index is out of range')")
 
     def _is_simple(self, branch: AvroType) -> bool:
-        resolved = resolve(branch, self.types)
+        resolved = plain(branch)
         return isinstance(resolved, str) or resolved["type"] not in ("record", "array", "map", "union")
 
     def _walk(self, indent: int, avro_type: AvroType) -> None:
         name = f"walk{len(self.names)}"
-        self.names[name] = walker(avro_type, self.types)
+        self.names[name] = walker(avro_type)
         self._line(indent, f"i = {name}(v, i, 0)")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from govbus.codec.view_schema import AvroType
+from govbus.codec.schemas import AvroType, plain
 from govbus.codec.walk import read_long, text_start, write_long
 from govbus.rules.condition import All, Condition, Equals, In, IsNull, Not, Prefix, Range, Scalar, Test
 from govbus.rules.condition import Any as AnyOf
@@ -58,20 +58,20 @@ class RowTest:
     def _test(self, test: Test) -> tuple[str, str]:
         """Return two expressions: whether the test's answer is known, and whether it is yes."""
         expression, avro_type = self._slot(test.path)
-        null, present, plain = _optional(avro_type)
+        null, present, inner = _optional(avro_type)
         if isinstance(test, IsNull):
             is_null = NEVER if null is None else f"{expression} == {self._name(null)}"
             return "True", f"({is_null}) is {test.expected}"
         known = "True" if null is None else f"{expression} != {self._name(null)}"
-        kind = plain if isinstance(plain, str) else plain["type"]
-        if isinstance(plain, dict) and plain.get("logicalType") == "date" and kind == "int":
+        kind = inner if isinstance(inner, str) else inner["type"]
+        if isinstance(inner, dict) and inner.get("logicalType") == "date" and kind == "int":
             return _closed(known, self._number(test, expression, present, _days))
         if kind in ("int", "long"):
             return _closed(known, self._number(test, expression, present, _whole))
         if kind == "string":
             return _closed(known, self._text(test, expression, present))
-        if kind == "enum" and isinstance(plain, dict):
-            return _closed(known, self._symbol(test, expression, present, plain["symbols"]))
+        if kind == "enum" and isinstance(inner, dict):
+            return _closed(known, self._symbol(test, expression, present, inner["symbols"]))
         if kind == "boolean" and isinstance(test, Equals | In):
             wanted = [value for value in _values(test) if isinstance(value, bool)]
             options = frozenset(present + bytes([value]) for value in wanted)
@@ -139,13 +139,13 @@ class RowTest:
 def _optional(avro_type: AvroType) -> tuple[bytes | None, bytes, AvroType]:
     """Return a null's bytes (None if there is no null), the bytes before a present value, and the value's type."""
     if not isinstance(avro_type, list):
-        return None, b"", avro_type
+        return None, b"", plain(avro_type)
     null = write_long(avro_type.index("null")) if "null" in avro_type else None
     others = [(index, branch) for index, branch in enumerate(avro_type) if branch != "null"]
     if len(others) != 1:
         return null, b"", "union"
     index, branch = others[0]
-    return null, write_long(index), branch
+    return null, write_long(index), plain(branch)
 
 
 def _values(test: Equals | In) -> tuple[Scalar, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from govbus.codec.view_schema import AvroType, resolve
+from govbus.codec.schemas import AvroType, plain
 
 Walker = Callable[[bytes, int, int], int]
 
@@ -137,15 +137,15 @@ _PRIMITIVE: Mapping[str, Walker] = {
 }
 
 
-def walker(avro_type: AvroType, types: Mapping[str, AvroType]) -> Walker:
-    """Return the walker over values of *avro_type*; *types* resolves named types (`view_schema.named_types`)."""
-    return _walker(avro_type, types, {})
+def walker(avro_type: AvroType) -> Walker:
+    """Return the walker over values of *avro_type*, which must be linked (`govbus.codec.schemas.linked`)."""
+    return _walker(avro_type, {})
 
 
-def _walker(avro_type: AvroType, types: Mapping[str, AvroType], made: dict[int, list[Walker]]) -> Walker:
-    resolved = resolve(avro_type, types)
+def _walker(avro_type: AvroType, made: dict[int, list[Walker]]) -> Walker:
+    resolved = plain(avro_type)
     if isinstance(resolved, list):
-        return _union(tuple(_walker(branch, types, made) for branch in resolved))
+        return _union(tuple(_walker(branch, made) for branch in resolved))
     kind = resolved if isinstance(resolved, str) else resolved["type"]
     if kind in _PRIMITIVE:
         return _PRIMITIVE[kind]
@@ -155,11 +155,11 @@ def _walker(avro_type: AvroType, types: Mapping[str, AvroType], made: dict[int, 
         case "enum":
             return _enum(len(resolved["symbols"]))
         case "array":
-            return _blocks(_walker(resolved["items"], types, made))
+            return _blocks(_walker(resolved["items"], made))
         case "map":
-            return _blocks(_entry(_walker(resolved["values"], types, made)))
+            return _blocks(_entry(_walker(resolved["values"], made)))
         case "record":
-            return _record(resolved, types, made)
+            return _record(resolved, made)
     raise Malformed(f"unknown Avro type {kind}")
 
 
@@ -210,11 +210,11 @@ def _blocks(item: Walker) -> Walker:
     return end
 
 
-def _record(record: dict[str, Any], types: Mapping[str, AvroType], made: dict[int, list[Walker]]) -> Walker:
+def _record(record: dict[str, Any], made: dict[int, list[Walker]]) -> Walker:
     if id(record) in made:
         return _again(made[id(record)])
     fields = made[id(record)] = []
-    fields.extend(_walker(field["type"], types, made) for field in record["fields"])
+    fields.extend(_walker(field["type"], made) for field in record["fields"])
     frozen = tuple(fields)
     del made[id(record)]
 

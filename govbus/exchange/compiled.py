@@ -41,6 +41,7 @@ class Writer:
 
     schema_id: int
     reader: RecordReader
+    bounds: Callable[[bytes], Bounds]
     key: KeyOf
     failing_format: Callable[[bytes, Bounds], str | None]
 
@@ -86,7 +87,7 @@ class CompiledView:
         if self.clear_key:
             return key, partition
         assert self._pseudonym_key is not None
-        shown = mask.pseudonym(self._pseudonym_key, key).encode()
+        shown = mask.pseudonymiser(self._pseudonym_key)(key)
         return shown, crc32(shown) % self._partitions
 
 
@@ -103,6 +104,7 @@ class CompiledDataset:
         self.time_based = dataset.versions == "time"
         self.department = dataset.department
         self._key_paths = dataset.key
+        self.separators = len(dataset.key) - 1
         self._formats: dict[str, IsCanonical] = {
             path: FORMATS[entry.format].is_canonical for path, entry in dataset.fields.items() if entry.format
         }
@@ -116,7 +118,9 @@ class CompiledDataset:
 
     def _writer(self, schema_id: int, schema: Schema) -> Writer:
         reader = RecordReader(schema)
-        return Writer(schema_id, reader, key_function(reader, self._key_paths), format_check(reader, self._formats))
+        return Writer(
+            schema_id, reader, reader.bounds, key_function(reader, self._key_paths), format_check(reader, self._formats)
+        )
 
     def add_writer(self, schema_id: int, schema: Schema) -> None:
         """Know one more schema: registered since the revision was applied, and compatible with all before it."""

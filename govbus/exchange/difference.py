@@ -14,14 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from zlib import crc32
 
 from govbus.codec.projection import Unmaskable
 from govbus.codec.reader import Bounds
-from govbus.codec.walk import Malformed, read_long, read_time, write_long
+from govbus.codec.walk import Malformed, NonCanonical, read_long, read_time, write_long
 from govbus.exchange.compiled import CompiledDataset, CompiledView
 from govbus.exchange.held import RECORD, Held
 from govbus.rules import version as versions
-from govbus.rules.record_key import partition_of
+from govbus.rules.record_key import partition_of, subject_of
 from govbus.rules.reject import RejectReason
 from govbus.rules.version import MAX_AHEAD_MICROSECONDS, MAX_VERSION, Verdict
 
@@ -141,16 +142,19 @@ class PartitionExchange:
                 writer = dataset.by_frame[value[:5]]
             received = value
             try:
-                value, bounds = writer.reader.read(value)
-            except Malformed:
-                self._reject(exchange, RejectReason.MALFORMED, key, value, message)
-                continue
-            exchange.slow += value is not received
-            if not key or writer.key(value, bounds) != key:
+                bounds = writer.bounds(value)
+            except (NonCanonical, Malformed, IndexError, UnicodeDecodeError):
+                try:
+                    value, bounds = writer.reader.read(value)
+                except Malformed:
+                    self._reject(exchange, RejectReason.MALFORMED, key, value, message)
+                    continue
+                exchange.slow += 1
+            if not key or writer.key(value, bounds) != key or key.count(b"\x1f") != dataset.separators:
                 reason = RejectReason.KEY_MISMATCH if key else RejectReason.NULL_KEY
                 self._reject(exchange, reason, key, received, message)
                 continue
-            if partition_of(key, partitions) != partition:
+            if crc32(key if not dataset.separators else subject_of(key)) % partitions != partition:
                 self._reject(exchange, RejectReason.WRONG_PARTITION, key, received, message)
                 continue
             failing = writer.failing_format(value, bounds)

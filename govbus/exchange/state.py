@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,13 +73,10 @@ class PartitionState:
             self._db = Rdict(str(folder), _options(), access_type=AccessType.read_write())
         except Exception as error:
             raise _unavailable(folder, error) from error
+        self.get: Callable[[bytes], bytes | None] = self._db.get
+        """Return the state value under a state key, or None."""
         document = self._db.get(_CHECKPOINT)
         self.checkpoint = Checkpoint() if document is None else Checkpoint.parse(document, folder)
-
-    def get(self, state_key: bytes) -> bytes | None:
-        """Return the state value under *state_key*, or None."""
-        found: bytes | None = self._db.get(state_key)
-        return found
 
     def prefix(self, dataset: str) -> bytes:
         """Return the three bytes that stand before the keys of *dataset* in this state; kept with the next write."""

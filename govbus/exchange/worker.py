@@ -139,6 +139,17 @@ class Worker:
             )
         return self._compiled[number]
 
+    @staticmethod
+    def consumer_properties() -> dict[str, str | int]:
+        """How the worker reads: small waits, deep queues."""
+        return {
+            "fetch_min_bytes": 1,
+            "fetch_wait_max_ms": 20,
+            "fetch_queue_backoff_ms": 5,
+            "queued_max_messages_kbytes": 262_144,
+            "queued_min_messages": 200_000,
+        }
+
     def _subscribed(self) -> Consumer:
         consumer = clients.consumer(
             self.settings,
@@ -148,12 +159,7 @@ class Worker:
             session_timeout_ms=SESSION_TIMEOUT_MS,
             max_poll_interval_ms=300_000,
             partition_assignment_strategy="range",
-            auto_offset_reset="error",
-            fetch_min_bytes=1,
-            fetch_wait_max_ms=20,
-            queued_max_messages_kbytes=262_144,
-            queued_min_messages=200_000,
-            fetch_queue_backoff_ms=5,
+            **self.consumer_properties(),
         )
         consumer.subscribe([self.topics.tick], on_assign=self._on_assign, on_revoke=self._on_revoke)
         return consumer

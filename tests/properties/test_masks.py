@@ -90,7 +90,7 @@ def shown(mask: Mask, avro_type: Any, data: bytes) -> bytes:
             return data
         case Drop() | Null():
             return b""
-    return masker(mask, avro_type, {}, KEY)(data)
+    return masker(mask, avro_type, KEY)(data)
 
 
 def partition(mask: Mask, avro_type: Any, values: list[bytes]) -> list[set[int]]:
@@ -154,7 +154,7 @@ def test_masks_are_what_the_oracle_makes_of_them(seed: int, cases: Callable[[int
         mask = rng.choice([each for each in policies.applicable(kind, rng) if each not in ("pass", "null", "drop")])
         value = generate.Values(rng).of(kind)
         wanted = avro.encode(masks.masked_type(kind, mask), masks.masked_value(kind, value, mask, KEY))
-        got = masker(parse_mask(mask), avro_type, {}, KEY)(avro.encode(kind, value))
+        got = masker(parse_mask(mask), avro_type, KEY)(avro.encode(kind, value))
         assert got == wanted, (mask, value)
 
 
