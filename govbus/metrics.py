@@ -243,7 +243,7 @@ EXCHANGE_DELIVERIES = _counter(
 EXCHANGE_WITHHELD = _counter(
     "exchange",
     "govbus_exchange_withheld_total",
-    "Accepted records that an ask was not shown, by reason: row_condition, or unmaskable (a mask cannot take the value).",
+    "Accepted records that an ask was not shown, by reason: row_condition, or unmaskable (no mask fits the value).",
     "ask",
     "dataset",
     "reason",
