@@ -114,6 +114,46 @@ def _stack(context: typer.Context, ports: dict[str, int] | None = None) -> Stack
     return Stack(settings.home, cache=settings.city_dir / CACHE_FOLDER, ports=ports or {})
 
 
+# --- producing -------------------------------------------------------------------------------------------------------
+
+
+@app.command("produce")
+def produce_command(
+    context: typer.Context,
+    department: Annotated[str, typer.Argument(help="Whose data: a folder of producers/.")],
+    datasets: Annotated[list[str] | None, typer.Argument(help="Only these datasets of it; default: all.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="End when all there is has been published.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be sent and rejected; change nothing.")
+    ] = False,
+    accept_deletions: Annotated[
+        int | None, typer.Option(min=0, help="Let the next snapshot of a dataset delete up to so many records.")
+    ] = None,
+    drop: Annotated[
+        Path | None,
+        typer.Option(envvar="GOVBUS_DROP", help="The folder with a drop folder per department; default HOME/drop."),
+    ] = None,
+) -> None:
+    """Publish what a department's files, tables and outboxes have to say; exit code 1 if something waits for a person."""
+    from rich.console import Console
+
+    from govbus.adapters.process import run_produce
+
+    settings, topics = settings_of(context), topics_of(context)
+    if not run_produce(
+        settings,
+        topics,
+        department,
+        datasets or [],
+        Console(),
+        once=once,
+        dry_run=dry_run,
+        accept_deletions=accept_deletions,
+        drop=(drop or settings.home / "drop") / department,
+    ):
+        raise typer.Exit(1)
+
+
 # --- the exchange ----------------------------------------------------------------------------------------------------
 
 

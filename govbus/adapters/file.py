@@ -74,6 +74,7 @@ class FileAdapter:
         self._feed: Feed | None = None
         self._accepted = accept_deletions
         self._progress = progress
+        self._read_dry: set[Path] = set()
 
     def let_go(self) -> None:
         """Close the journal; what was in flight is sent again by the next look."""
@@ -91,9 +92,12 @@ class FileAdapter:
             return look
         if self._feed is None:
             self._feed = self._open_feed()
+            self._feed.journal.order_by("version")
         if self._feed.dry_run:
             for path in [*taken, *held[-1:], *ready]:
-                look.add(self._read(path, self._feed))
+                if path not in self._read_dry:
+                    self._read_dry.add(path)
+                    look.add(self._read(path, self._feed))
             return look
         for path in taken:
             look.add(self._finish(path, self._feed))
@@ -119,6 +123,8 @@ class FileAdapter:
         else:
             self._folder.finish(taken, DONE)
             if self._source.mode == "snapshot":
+                # What a person allowed was for the deletions he was shown, not for those of all times.
+                self._accepted = None
                 self._folder.supersede()
                 held.set(0)
         feed.forget_position(self.kind)

@@ -21,8 +21,12 @@ from govbus.catalogue.source import FileSource
 from govbus.errors import GovbusError
 from govbus.rules.identity import is_canonical_citizen_id
 
+_ID = re.compile(rb"(?<![0-9])[1-9][0-9]{16}[0-9Xx](?![0-9Xx])")
 _CUT_ID = re.compile(rb"(?<![0-9])[1-9][0-9]{14}000(?![0-9Xx])")
 _ROUNDED_ID = re.compile(rb"[1-9]\.[0-9]+[Ee]\+17")
+_CUT_SHARE = 0.01
+"""From this share of cut ids on, an id that ends in 000 and has a right check digit is more likely cut than genuine:
+one cut id in eleven has one by chance, and one genuine id in twelve hundred ends so."""
 
 
 class UnreadableFile(GovbusError):
@@ -54,16 +58,17 @@ class JsonRow(NamedTuple):
 
 
 def lost_digits(path: Path) -> bool:
-    """Return whether ids in the file were cut to 15 digits by a spreadsheet: one that ends in 000 is invalid.
+    """Return whether the file's ids were cut to 15 digits by a spreadsheet, so that those ending in 000 are no ids.
 
-    One cut id in eleven has a right check digit by chance, so the others' being wrong is what gives it away.
+    What gives it away are ids in scientific notation or with a wrong check digit behind three zeros, where they are
+    more than one in a hundred. Single ones are refused for themselves and say nothing about the others.
     """
     if not path.stat().st_size:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if _ROUNDED_ID.search(content):
-            return True
-        return any(not is_canonical_citizen_id(found.group()) for found in _CUT_ID.finditer(content))
+        lost = sum(1 for _ in _ROUNDED_ID.finditer(content))
+        lost += sum(1 for found in _CUT_ID.finditer(content) if not is_canonical_citizen_id(found.group()))
+        return lost > 0 and lost > _CUT_SHARE * sum(1 for _ in _ID.finditer(content))
 
 
 class CsvFile:

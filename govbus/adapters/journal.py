@@ -183,6 +183,13 @@ class Journal:
     def epoch(self, epoch: int) -> None:
         self._set_meta({"epoch": epoch})
 
+    def order_by(self, order: str) -> None:
+        """Say which order of the source `Held.source_order` is; another one than before makes the old numbers void."""
+        if self._meta("order") != order:
+            with self._transaction():
+                self._db.execute("UPDATE entry SET source_order = NULL WHERE source_order IS NOT NULL")
+                self._set_meta({"order": order})
+
     # --- reading -------------------------------------------------------------------------------------------------
 
     @property

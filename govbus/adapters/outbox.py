@@ -104,9 +104,10 @@ class OutboxAdapter:
     def _read(self, feed: Feed, outbox: _Outbox, rejected: RejectedLog, look: Look) -> None:
         since = self._read_up_to
         if since is None:
+            feed.journal.order_by(f"outbox {outbox.identity}")
             noted = feed.journal.position(self.kind)
             position = json.loads(noted) if noted else None
-            if position is not None and position["table"] == self._source.table:
+            if position is not None and position["table"] == outbox.identity:
                 since = int(position["transaction"])
         until, newest = outbox.snapshot()
         if since is not None and since > until:
@@ -143,7 +144,7 @@ class OutboxAdapter:
             changes = changes[BATCH_RECORDS:]
             self._progress(self.dataset, look.rows, 0)
         keep = bool(look.rows) or time.monotonic() - self._kept_at > _KEEP_SECONDS
-        position_text = json.dumps({"table": self._source.table, "transaction": until})
+        position_text = json.dumps({"table": outbox.identity, "transaction": until})
         look.counts.add(feed.submit(changes, {self.kind: position_text} if keep else None))
         if keep:
             self._kept_at = time.monotonic()
@@ -176,6 +177,8 @@ class _Outbox:
     """The statements that read one outbox; all of one look see the same snapshot."""
 
     connection: Connection
+    identity: str
+    """The table's name and object id: a table made again numbers its rows from the start."""
     select: sql.Composed
     order: sql.Composed
     transaction_column: str | None
@@ -208,7 +211,7 @@ class _Outbox:
             table.identifier,
         )
         order = sql.SQL(" ORDER BY {}").format(sql.Identifier(source.sequence))
-        return cls(connection, select, order, marks[0] if marks else None)
+        return cls(connection, f"{table.name} {table.oid}", select, order, marks[0] if marks else None)
 
     def snapshot(self) -> tuple[int, int]:
         """Return the id of the oldest transaction that still runs (all before it have ended), and of the next one."""

@@ -93,6 +93,8 @@ class PostgresAdapter:
         self._first = False
         feed.show_journal()
         if table.swept:
+            # What a person allowed was for the deletions he was shown, not for those of all times.
+            self._accepted = 0
             metrics.ADAPTER_HELD_DELETIONS.labels(dataset=self.dataset).set(look.held)
         return look
 
@@ -106,6 +108,7 @@ class _TableReader:
             dataset, feed.schema, feed.link.revision.catalogue.vocabulary, columns=source.columns, texts=True
         )
         self.table: Table = describe(connection, source.table)
+        self.identity = f"{self.table.name} {self.table.oid}"
         self._moment = self.table.moment(source.watermark)
         columns = [column for _, column in self.shape.texts_columns]
         if missing := sorted(set(columns) - self.table.columns.keys()):
@@ -197,7 +200,7 @@ class _TableLook:
         """Read from the position on; sweep where it is due, and at the first look of a process."""
         noted = self._feed.journal.position("postgres")
         position = json.loads(noted) if noted else None
-        if position is not None and position["table"] != self._source.table:
+        if position is not None and position["table"] != self._reader.identity:
             position = None
         bound, known = self._reader.bound()
         now = time.time()
@@ -213,7 +216,7 @@ class _TableLook:
             since = int(position["watermark"]) - self._source.overlap_seconds * 1_000_000
             swept_at = float(position["swept_at"])
             self._take(self._reader.rows(since), None)
-            if sweep_now or now - swept_at >= self._source.sweep_seconds or accepted:
+            if sweep_now or now - swept_at >= self._source.sweep_seconds:
                 self._sweep_keys(accepted)
                 swept_at = now
             self._keep(bound, swept_at)
@@ -228,7 +231,7 @@ class _TableLook:
         self._keep(bound, now)
 
     def _keep(self, bound: int, swept_at: float) -> None:
-        position = json.dumps({"table": self._source.table, "watermark": bound, "swept_at": swept_at})
+        position = json.dumps({"table": self._reader.identity, "watermark": bound, "swept_at": swept_at})
         self._feed.submit([], {"postgres": position})
 
     def _take(self, rows: Iterator[tuple[Any, ...]], seen: bytearray | None) -> None:

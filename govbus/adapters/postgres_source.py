@@ -20,11 +20,16 @@ _TIMES = {
 }
 
 
+class SourceUnavailable(Unavailable):
+    """The department's database cannot be read now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table as the database describes it: its columns and their types by name."""
 
     name: str
+    oid: int
     columns: Mapping[str, str]
 
     @property
@@ -88,11 +93,11 @@ def meaning(error: psycopg.Error) -> GovbusError:
     """
     if error.sqlstate is None:
         # No server wrote this one: it says what could not be reached.
-        return Unavailable(f"the source database: {str(error).strip() or type(error).__name__}")
+        return SourceUnavailable(f"the source database: {str(error).strip() or type(error).__name__}")
     parts = [type(error).__name__, error.sqlstate, error.diag.table_name, error.diag.column_name]
     text = f"the source database answers {' '.join(part for part in parts if part)}"
     # 42: no right, no such column, no such function.
-    return SettingsError(text) if error.sqlstate.startswith("42") else Unavailable(text)
+    return SettingsError(text) if error.sqlstate.startswith("42") else SourceUnavailable(text)
 
 
 def describe(connection: psycopg.Connection[tuple[object, ...]], name: str) -> Table:
@@ -105,7 +110,7 @@ def describe(connection: psycopg.Connection[tuple[object, ...]], name: str) -> T
         " WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped",
         [found[0]],
     ).fetchall()
-    return Table(name, {str(column): str(kind) for column, kind in rows})
+    return Table(name, int(str(found[0])), {str(column): str(kind) for column, kind in rows})
 
 
 def _quoted(name: str) -> str:
