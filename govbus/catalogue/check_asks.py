@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
-from govbus.catalogue.avro_fields import kind_after
+from govbus.catalogue.avro_fields import applies, kind_after
 from govbus.catalogue.conditions import Comparable, condition_faults
 from govbus.catalogue.delivery import parse_delivery
 from govbus.catalogue.document import Document
@@ -30,6 +30,8 @@ def ask_faults(draft: Draft, ask: AskDraft) -> Iterator[Fault]:
     modelled(document, model.delivery, parse_delivery, DELIVERY_MODELS, faults, at=("delivery",))
     yield from faults
     for dataset_id, asked in model.datasets.items():
+        if dataset_id == MENDED:
+            continue
         if dataset_id not in draft.declarations.datasets:
             message = unknown(dataset_id, "dataset", draft.declarations.datasets, "producers/")
             yield document.fault(FaultCode.UNKNOWN_DATASET, message, "datasets", dataset_id)
@@ -39,7 +41,7 @@ def ask_faults(draft: Draft, ask: AskDraft) -> Iterator[Fault]:
 
 def _asked_faults(draft: Draft, ask: AskDraft, dataset: DatasetDraft, asked: AskedDataset) -> Iterator[Fault]:
     document, at = ask.document, ("datasets", dataset.id)
-    if not asked.fields and document.value["datasets"][dataset.id].get("fields") in ({}, []):
+    if not asked.fields:
         yield document.fault(FaultCode.NOTHING_ASKED, "this ask names no field: add fields:", *at, "fields")
     subscriber = draft.subscribers.get(ask.model.subscriber)
     yield from field_faults(asked.fields, dataset, subscriber, document, (*at, "fields"))
@@ -47,17 +49,17 @@ def _asked_faults(draft: Draft, ask: AskDraft, dataset: DatasetDraft, asked: Ask
     if dataset.model.share == "conditional" and ask.model.purpose != MENDED:
         grant = grant_for(dataset.model, ask.model.subscriber, ask.model.purpose)
         if grant is None:
-            yield from _purpose_faults(ask, dataset)
+            yield from _purpose_faults(draft, ask, dataset)
         elif grant.state != "ended":
             yield from _grant_faults(document, dataset, masks, grant)
     if asked.rows is not None and dataset.fields:
         yield from _row_faults(draft, document, dataset, masks, asked)
 
 
-def _purpose_faults(ask: AskDraft, dataset: DatasetDraft) -> Iterator[Fault]:
+def _purpose_faults(draft: Draft, ask: AskDraft, dataset: DatasetDraft) -> Iterator[Fault]:
     """An owner that grants this subscriber other purposes has decided against this one; silence is a warning only."""
-    purposes = sorted({g.purpose for g in dataset.model.grants if g.to == ask.model.subscriber and g.purpose != MENDED})
-    if purposes and not any(g.purpose == MENDED for g in dataset.model.grants if g.to == ask.model.subscriber):
+    purposes = sorted({grant.purpose for grant in dataset.model.grants if grant.to == ask.model.subscriber})
+    if purposes and all(purpose in draft.vocabulary.purposes for purpose in purposes):
         message = (
             f"{dataset.id} is granted to {ask.model.subscriber} for {', '.join(purposes)}, not for "
             f"{ask.model.purpose}: ask for a granted purpose, or apply to {dataset.model.department} for this one"
@@ -72,7 +74,7 @@ def _grant_faults(
     least = masks_of(grant.fields)
     for path, mask in masks.items():
         at = ("datasets", dataset.id, "fields", path)
-        if mask == Drop() or path not in dataset.fields:
+        if mask == Drop() or path not in dataset.fields or MENDED in least:
             continue
         granted = granted_mask(least, path)
         if granted is None or granted == Drop():
@@ -82,7 +84,7 @@ def _grant_faults(
                     f"{', '.join(sorted(least)) or 'nothing'}; take it out, or apply to {dataset.model.department}"
                 )
                 yield document.fault(FaultCode.FIELD_NOT_GRANTED, message, *at)
-        elif not at_least_as_strict(mask, granted):
+        elif applies(granted, dataset.fields[path].kind) and not at_least_as_strict(mask, granted):
             words = f"{path} is granted as {_word(granted)} and asked as {_word(mask)}"
             if at_least_as_strict(granted, mask):
                 message = f"{words}, which reveals more: ask for {_word(granted)} or a stricter mask"

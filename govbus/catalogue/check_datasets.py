@@ -49,7 +49,7 @@ def _schema_faults(dataset: DatasetDraft) -> Iterator[Fault]:
             message = f"field {path} has a name that the bus keeps for itself (not, all, any, _...): rename it"
             yield _at_schema(dataset, path, FaultCode.RESERVED_NAME, message)
     for path in dataset.entries:
-        if path not in dataset.fields:
+        if path not in dataset.fields and path != MENDED:
             near = suggestion(path, dataset.fields)
             message = f"field {path} is not in the schema{near}: add it to the .avsc, or remove it here"
             yield document.fault(FaultCode.FIELD_NOT_IN_SCHEMA, message, "fields", path)

@@ -44,7 +44,7 @@ def grant_faults(draft: Draft, dataset: DatasetDraft) -> Iterator[Fault]:
 
 def _content_faults(draft: Draft, dataset: DatasetDraft, grant: Grant, number: int) -> Iterator[Fault]:
     document, at = dataset.document, ("grants", number)
-    if not grant.fields and document.value["grants"][number].get("fields") in ({}, []):
+    if not grant.fields:
         yield document.fault(FaultCode.NOTHING_ASKED, "this grant names no field: add fields:", *at, "fields")
     subscriber = draft.subscribers.get(grant.to)
     yield from field_faults(grant.fields, dataset, subscriber, document, (*at, "fields"))

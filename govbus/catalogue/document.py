@@ -183,11 +183,11 @@ _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+\Z")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d\Z")
 _AMBIGUOUS_NUMBER = re.compile(
-    r"[-+.]?[0-9][0-9_,:.]*(?:e[-+]?[0-9]+)?\Z|[-+]?0[xob][0-9a-f_]+\Z|[-+]?\.(?:inf|nan)\Z", re.IGNORECASE
+    r"[-+]?\.?[0-9][0-9_,:.]*(?:e[-+]?[0-9]+)?\Z|[-+]?0[xob][0-9a-f_]+\Z|[-+]?\.(?:inf|nan)\Z", re.IGNORECASE
 )
 _TIME = re.compile(r"\d{4}-\d\d?-\d\d?(?:[Tt]|[ \t]+)\d")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "~": None, "": None}
-_AMBIGUOUS_WORDS = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false", "null"})
+_AMBIGUOUS_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "null"})
 _NUMBER_STARTS = frozenset("0123456789+-.")
 _SPECIAL_STARTS = frozenset({"", "~", *"0123456789+-.yYnNoOtTfF"})
 """How a plain scalar begins that may be anything but a text."""
@@ -216,6 +216,10 @@ def _resolve(text: str) -> Any:
     return text
 
 
+class Ambiguous(str):
+    """A text on whose meaning readers disagree; its fault is noted, so that nobody need complain of it again."""
+
+
 def _built(text: str, faults: list[tuple[int, FaultCode, str]]) -> Any:
     """Return the plain value that *text* spells; what does not end the reading goes to *faults*.
 
@@ -236,10 +240,11 @@ def _built(text: str, faults: list[tuple[int, FaultCode, str]]) -> Any:
                 try:
                     value = _resolve(value)
                 except ValueError:
+                    value = Ambiguous(value)
                     faults.append((_line(event), FaultCode.AMBIGUOUS_VALUE, _ambiguous(value)))
             if type(holder) is dict:
                 if key is None:
-                    key = value if type(value) is str else _key_text(event, faults)
+                    key = value if isinstance(value, str) else _key_text(event, faults)
                     if key in holder:
                         message = f"{key} stands twice here: keep one of them"
                         faults.append((_line(event), FaultCode.DUPLICATE_KEY, message))
@@ -299,9 +304,9 @@ def _refuse_properties(event: Any) -> None:
 def _ambiguous(text: str) -> str:
     if _DAY.match(text):
         return f"{text} is no day of the calendar: correct it, or write it in quotes if it is a text"
-    if text.lower() in ("yes", "on", "y", "true"):
+    if text.lower() in ("yes", "on", "true"):
         return f'{text} is a text to one YAML reader and a truth to another: write true, or "{text}" in quotes'
-    if text.lower() in ("no", "off", "n", "false"):
+    if text.lower() in ("no", "off", "false"):
         return f'{text} is a text to one YAML reader and a truth to another: write false, or "{text}" in quotes'
     return f'YAML readers differ on what {text} means: write it in quotes, "{text}"'
 

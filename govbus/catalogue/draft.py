@@ -14,6 +14,7 @@ from fastavro import parse_schema
 from fastavro.schema import SchemaParseException
 
 from govbus.catalogue.avro_fields import AvroField, SchemaFault, avro_fields, steps_to
+from govbus.catalogue.avro_shape import shape_faults
 from govbus.catalogue.delivery import FileDelivery, PostgresDelivery, TopicDelivery
 from govbus.catalogue.document import Document
 from govbus.catalogue.faults import FaultCode
@@ -213,11 +214,13 @@ def _dataset(
 
 def _fields(schema: Document, name: str, faults: list[Fault]) -> Mapping[str, AvroField]:
     """Return the fields of a schema; of one that is no valid Avro a fault and none."""
+    misshapen = list(shape_faults(schema.value))
+    if misshapen:
+        faults.extend(schema.fault(FaultCode.INVALID_SCHEMA, message, *steps) for steps, message in misshapen)
+        return {}
     try:
         parse_schema(schema.value, _write_hint=False)
-        if schema.value["type"] != "record":
-            raise ValueError("the top of a schema is a record")
-    except (SchemaParseException, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (SchemaParseException, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError | TypeError) else str(error)
         faults.append(schema.fault(FaultCode.INVALID_SCHEMA, f"not a valid Avro schema: {reason[:200]}"))
         return {}

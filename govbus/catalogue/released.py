@@ -15,7 +15,7 @@ from govbus.catalogue.document import Document, Steps
 from govbus.catalogue.draft import DatasetDraft
 from govbus.catalogue.faults import FaultCode
 from govbus.catalogue.model import GRADES, Subscriber
-from govbus.catalogue.shape import suggestion
+from govbus.catalogue.shape import MENDED, suggestion
 from govbus.errors import Fault
 from govbus.rules.formats import FORMATS
 from govbus.rules.mask import Drop, Mask, declared, parse_mask
@@ -49,7 +49,7 @@ def field_faults(
             mask = None
         field = dataset.fields.get(path)
         if field is None:
-            if dataset.fields:
+            if dataset.fields and path != MENDED:
                 near = suggestion(path, dataset.fields)
                 yield document.fault(FaultCode.UNKNOWN_FIELD, f"{dataset.id} has no field {path}{near}", *where)
             continue

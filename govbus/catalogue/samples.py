@@ -61,9 +61,9 @@ class _Judge:
             return
         text = str(value)
         entry = self._entries.get(path)
-        if entry is not None and entry.format is not None and entry.format in FORMATS:
+        if entry is not None and entry.format is not None and entry.format in FORMATS and isinstance(value, str):
             try:
-                FORMATS[entry.format].canonical(text)
+                FORMATS[entry.format].canonical(value)
             except ValueError as error:
                 yield path, str(error)
         codes = self._code_lists.get(entry.codes) if entry is not None and entry.codes is not None else None

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from govbus.catalogue.document import Document, Steps
+from govbus.catalogue.document import Ambiguous, Document, Steps
 from govbus.catalogue.faults import FaultCode
 from govbus.errors import Fault
 
@@ -34,8 +34,8 @@ NEUTRAL: Mapping[str, Any] = {
     "entity": MENDED,
     "subject": MENDED,
     "key": [MENDED],
-    "fields": {},
-    "datasets": {},
+    "fields": {MENDED: "pass"},
+    "datasets": {MENDED: {"fields": {MENDED: "pass"}}},
     "title": "?",
     "division": "000000",
     "region": "000000",
@@ -55,7 +55,13 @@ NEUTRAL: Mapping[str, Any] = {
 }
 """What stands in for a required value that is missing or wrong: chosen so that no further check takes offence."""
 
-_NEUTRAL_GRANT = {"to": MENDED, "purpose": MENDED, "legal_basis": "?", "until": "9999-12-31", "fields": {}}
+_NEUTRAL_GRANT = {
+    "to": MENDED,
+    "purpose": MENDED,
+    "legal_basis": "?",
+    "until": "9999-12-31",
+    "fields": {MENDED: "pass"},
+}
 
 SECRET_GRADES = frozenset({"secret", "top_secret", "confidential", "l5", "涉密", "秘密", "机密", "绝密", "核密"})
 
@@ -83,7 +89,7 @@ def modelled(
     values; *filled* the keys that no file may write. None where even mending did not help.
     """
     value: Any = declared
-    noted: set[tuple[Any, ...]] = set()
+    noted: set[Steps] = set()
     for _ in range(MAX_MENDINGS):
         try:
             return parse(value)
@@ -92,9 +98,9 @@ def modelled(
             for each in error.errors(include_url=False):
                 where = _steps(each["loc"], declared, each["type"])
                 code, message = _explained(each, where, models, filled, at)
-                if (where, code) not in noted:
-                    noted.add((where, code))
+                if where not in noted and not isinstance(each.get("input"), Ambiguous):
                     faults.append(document.fault(code, message, *at, *where))
+                noted.add(where)
                 _mend(value, where, each["type"], neutral)
     return None
 
@@ -320,5 +326,5 @@ def _stand_in(where: Steps, kind: str, neutral: Mapping[str, Any]) -> Any:
     if above in ("fields", "datasets"):
         if "type" not in kind:
             return None
-        return {"fields": {}} if above == "datasets" else {"title": "?", "grade": "L1"}
+        return {"fields": {MENDED: "pass"}} if above == "datasets" else {"title": "?", "grade": "L1"}
     return neutral.get(str(where[-1]))
