@@ -370,6 +370,33 @@ def test_servers_outlive_the_command_that_started_them(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == []
 
 
+def test_the_documented_commands_run(tmp_path: Path) -> None:
+    """Every `govbus stack` line of docs/stack.md works as shown, one after the other."""
+    text = (CACHE.parent / "docs" / "stack.md").read_text()
+    shell = text.partition("```sh\n")[2].partition("```")[0]
+    lines = [line.partition("#")[0].split() for line in shell.splitlines()]
+    assert [line[:3] for line in lines] == [
+        ["govbus", "stack", "up"],
+        ["govbus", "stack", "status"],
+        ["govbus", "stack", "down"],
+        ["govbus", "stack", "down"],
+    ]
+    for line in lines:
+        done = govbus(tmp_path, *line[2:], env=ELSEWHERE)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_documented_python_runs(tmp_path: Path) -> None:
+    """The Python example of docs/stack.md runs as it stands, and leaves nothing running."""
+    text = (CACHE.parent / "docs" / "stack.md").read_text()
+    program = text.partition("```python\n")[2].partition("```")[0]
+    # As in a clone whose downloads are there already.
+    (tmp_path / ".cache").symlink_to(CACHE)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "work").iterdir()) == []
+
+
 def test_two_commands_at_once_are_told_of_each_other(small: Stack) -> None:
     """While one command changes the stack, another is refused at once instead of doing half of the same."""
     import fcntl
