@@ -54,7 +54,7 @@ def test_unknown_end_and_fast_broker_clock_count_as_level() -> None:
 
 
 def test_age_is_never_below_the_oldest_unread_record(seed: int) -> None:
-    """For any arrivals and any reading, the age is at least that of the oldest unread record (broker's clock = ours)."""
+    """For any arrivals and any reading, the age is at least that of the oldest unread record (clocks agree)."""
     chance = random.Random(seed)
     for _ in range(200):
         lag, published, read, now = Lag(DATASET_OF), list[float](), 0, 0.0
