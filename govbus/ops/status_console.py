@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from govbus.ops.columns import Cell, show_columns
 from govbus.ops.status import FLOWING, AskStatus, DatasetStatus, Status
 from govbus.rules.share import CHINA_STANDARD_TIME
 
@@ -36,110 +36,126 @@ def selected(status: Status, department: str, subscriber: str) -> Status:
 
 
 def show_status(status: Status, console: Console) -> None:
-    """Show everything: processes, datasets, asks, what ends soon, and one closing line."""
+    """Show everything: processes, datasets, asks, what ends soon, and what does not flow."""
     facts = status.facts
     city = facts.catalogue.city
-    console.print(
-        f"{city.title} ({city.city}), catalogue revision {facts.revision} applied at {_local_text(facts.applied_at)}",
-        highlight=False,
-    )
-    if facts.processes:
-        console.print(_processes(status))
-    else:
-        console.print("No process of the bus has noted itself here (other machines are not seen).", highlight=False)
-    console.print(_datasets(status))
-    console.print(_asks(status))
+    _say(console, f"{city.title} ({city.city}), catalogue revision {facts.revision} of {_local_text(facts.applied_at)}")
+    _processes(status, console)
+    _datasets(status, console)
+    _asks(status, console)
+    console.print()
     _ends_soon(status, console)
     for department, number in status.rejects.items():
-        console.print(f"{department}: {number:,} rejects are kept; see `govbus rejects {department}`", highlight=False)
-    console.print(_closing(status), highlight=False)
+        _say(console, f"{department}: {number:,} rejects are kept; see `govbus rejects {department}`")
+    _closing(status, console)
 
 
-def _processes(status: Status) -> Table:
-    table = Table(title="Processes on this machine", title_justify="left")
-    for column in ("process", "part", "metrics at", "says"):
-        table.add_column(column, overflow="fold")
-    for each in status.facts.processes:
-        says = Text(each.says, style="green" if each.says == "ready" else "yellow")
-        table.add_row(each.name, each.component, each.address, says)
-    return table
+def _say(console: Console, line: str, style: str = "") -> None:
+    console.print(Text(line, style=style), soft_wrap=True, highlight=False)
 
 
-def _datasets(status: Status) -> Table:
-    table = Table(title="What departments publish", title_justify="left")
-    table.add_column("dataset", overflow="fold")
-    table.add_column("state")
-    for column in ("last change", "last look"):
-        table.add_column(column)
-    for column in ("waiting", "behind s", "delay s p50/p99", "rejects"):
-        table.add_column(column, justify="right")
+def _processes(status: Status, console: Console) -> None:
+    if not status.facts.processes:
+        _say(console, "No process of the bus has noted itself on this machine (others are not seen).")
+        return
+    rows: list[list[Cell]] = [
+        [each.name, each.address, Text(each.says, style="green" if each.says == "ready" else "yellow")]
+        for each in status.facts.processes
+    ]
+    console.print()
+    show_columns(console, ["process", "metrics at", "says"], rows)
+
+
+def _datasets(status: Status, console: Console) -> None:
+    head = ["published by", "state", "changed", "looked at", "waiting", "delay p50/p99", "rejects"]
+    rows: list[list[Cell]] = []
+    before = ""
     for each in status.datasets:
-        facts, delay = each.facts, each.facts.delay
-        table.add_row(
-            facts.dataset,
-            _state(each.state),
-            _ago(facts.newest_at, status.facts.now),
-            _ago(max((poll.at for poll in facts.polls), default=None), status.facts.now),
-            f"{facts.unread:,}",
-            f"{each.behind_seconds:.1f}",
-            "" if delay is None else f"{delay.p50_seconds:.2f} / {delay.p99_seconds:.2f}",
-            f"{facts.rejects:,}" if facts.rejects else "",
+        facts, delay, now = each.facts, each.facts.delay, status.facts.now
+        department, _, dataset = facts.dataset.partition(".")
+        if department != before:
+            title = status.facts.catalogue.departments[department].title
+            rows.append([Text(f"{department} {title}", style="cyan")])
+            before = department
+        waiting = f"{facts.unread:,} for {each.behind_seconds:.1f} s" if facts.unread else "0"
+        rows.append(
+            [
+                f"  {dataset}",
+                _state(each.state),
+                _ago(facts.newest_at, now),
+                _ago(max((poll.at for poll in facts.polls), default=None), now),
+                waiting,
+                "" if delay is None else f"{delay.p50_seconds:.2f} / {delay.p99_seconds:.2f} s",
+                f"{facts.rejects:,}",
+            ]
         )
-    return table
+    console.print()
+    show_columns(console, head, rows, right=(4, 5, 6))
 
 
-def _asks(status: Status) -> Table:
-    table = Table(title="What subscribers receive", title_justify="left")
-    for column in ("ask", "dataset", "state", "delivered by"):
-        table.add_column(column, overflow="fold")
-    table.add_column("not delivered yet", justify="right")
-    table.add_column("last day")
+def _asks(status: Status, console: Console) -> None:
+    head = ["received by", "state", "not delivered yet", "last day"]
+    rows: list[list[Cell]] = []
+    before = ""
     for each in status.asks:
-        undelivered = None if each.facts is None else each.facts.undelivered
+        if each.ask != before:
+            title = status.facts.catalogue.asks[each.ask].title
+            rows.append([Text(f"{each.ask} {title} ({each.delivery})", style="cyan")])
+            before = each.ask
         last_day = "" if each.ends_at is None else _last_day(each.ends_at)
-        table.add_row(
-            each.ask,
-            each.dataset,
-            _state(each.state),
-            each.delivery,
-            "" if each.delivery == "topic" or each.facts is None else _count(undelivered),
-            Text(last_day, style="yellow" if each.ends_soon else ""),
+        rows.append(
+            [
+                f"  {each.dataset}",
+                _state(each.state),
+                _undelivered(each),
+                Text(last_day, style="yellow" if each.ends_soon else ""),
+            ]
         )
-    return table
+    console.print()
+    show_columns(console, head, rows, right=(2,))
 
 
-def _count(number: int | None) -> str:
-    return "never delivered" if number is None else f"{number:,}"
+def _undelivered(each: AskStatus) -> str:
+    if each.facts is None:
+        return ""
+    if each.delivery == "topic":
+        return "reads Kafka itself"
+    return "no sink yet" if each.facts.undelivered is None else f"{each.facts.undelivered:,}"
 
 
 def _ends_soon(status: Status, console: Console) -> None:
     for each in status.asks:
         if each.ends_soon and each.ends_at is not None:
             days = (each.ends_at - status.facts.now).days
-            console.print(
-                f"[yellow]{each.ask} receives {each.dataset} for {days} more days: "
-                f"the last day is {_last_day(each.ends_at)}[/]",
-                highlight=False,
-                soft_wrap=True,
+            _say(
+                console,
+                f"{each.ask} receives {each.dataset} for {days} more days; the last day is {_last_day(each.ends_at)}",
+                "yellow",
             )
 
 
-def _closing(status: Status) -> Text:
-    late = [each for each in status.datasets if each.state != FLOWING]
-    closed = [each for each in status.asks if each.state != FLOWING]
-    if not late and not closed:
-        return Text("All data flows.", style="bold green")
-    lines = [_line(each) for each in late] + [_ask_line(each) for each in closed]
-    return Text("\n".join(["Not flowing:", *lines]), style="yellow")
+def _closing(status: Status, console: Console) -> None:
+    """Name everything that does not flow, once per reason."""
+    why: dict[str, list[str]] = {}
+    for dataset in status.datasets:
+        if dataset.state != FLOWING:
+            since = "" if dataset.since is None else f" since {_local(dataset.since)}"
+            why.setdefault(_reason(dataset.state + since, dataset.why), []).append(dataset.facts.dataset)
+    for ask in status.asks:
+        if ask.state != FLOWING:
+            why.setdefault(_reason(ask.state, ask.why), []).append(f"{ask.ask} of {ask.dataset}")
+    if not why:
+        _say(console, "All data flows.", "bold green")
+        return
+    _say(console, "Not flowing:", "bold yellow")
+    for reason, names in why.items():
+        _say(console, f"  {reason}", "yellow")
+        for name in names:
+            _say(console, f"    {name}")
 
 
-def _line(each: DatasetStatus) -> str:
-    since = "" if each.since is None else f" since {_local(each.since)}"
-    return f"  {each.facts.dataset}: {each.state}{since}" + (f" ({each.why})" if each.why else "")
-
-
-def _ask_line(each: AskStatus) -> str:
-    return f"  {each.ask} of {each.dataset}: {each.state}" + (f" ({each.why})" if each.why else "")
+def _reason(state: str, why: str) -> str:
+    return f"{state}: {why}" if why else state
 
 
 def _state(state: str) -> Text:
