@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from govbus.codec.schemas import AvroType, plain
-from govbus.codec.walk import MAX_DEPTH, MAX_EMPTY_ITEMS, Malformed, read_long, text_end, walker, write_long
+from govbus.codec.walk import MAX_DEPTH, EmptyItems, Malformed, has_no_bytes, read_long, text_end, walker, write_long
 
 Copier = Callable[[bytes, int, int, bytearray], int]
 """``(value, start, depth, out) -> end``: appends the canonical form of the value at *start* to *out*."""
@@ -22,24 +22,26 @@ def canonical(schema: AvroType, value: bytes, start: int = 0) -> bytes:
     Raises `Malformed` (or IndexError, UnicodeDecodeError) where it is not valid Avro of *schema* to its exact end.
     """
     out = bytearray(value[:start])
-    end = _copier(schema, {})(value, start, 0, out)
+    end = _copier(schema, {}, EmptyItems())(value, start, 0, out)
     if end != len(value):
         raise Malformed("bytes follow the value")
     return bytes(out)
 
 
-def _copier(avro_type: AvroType, made: dict[int, list[Copier]]) -> Copier:
+def _copier(avro_type: AvroType, made: dict[int, list[Copier]], empties: EmptyItems) -> Copier:
     resolved = plain(avro_type)
     if isinstance(resolved, list):
-        return _union(tuple(_copier(branch, made) for branch in resolved))
+        return _union(tuple(_copier(branch, made, empties) for branch in resolved))
     kind = resolved if isinstance(resolved, str) else resolved["type"]
     match kind:
         case "array":
-            return _blocks(_copier(resolved["items"], made))
+            return _blocks(
+                _copier(resolved["items"], made, empties), empties if has_no_bytes(resolved["items"]) else None
+            )
         case "map":
-            return _blocks(_entry(_copier(resolved["values"], made)))
+            return _blocks(_entry(_copier(resolved["values"], made, empties)), None)
         case "record":
-            return _record(resolved, made)
+            return _record(resolved, made, empties)
     walk = walker(resolved)
 
     def copy(value: bytes, at: int, depth: int, out: bytearray) -> int:
@@ -72,10 +74,10 @@ def _entry(values: Copier) -> Copier:
     return copy
 
 
-def _blocks(item: Copier) -> Copier:
+def _blocks(item: Copier, empties: EmptyItems | None) -> Copier:
     def copy(value: bytes, at: int, depth: int, out: bytearray) -> int:
         items = bytearray()
-        total = empty = 0
+        total = 0
         while True:
             count, at = read_long(value, at)
             if count == 0:
@@ -85,12 +87,11 @@ def _blocks(item: Copier) -> Copier:
                 count = -count
                 size, at = read_long(value, at)
                 expected_end = at + size
-            for _ in range(count):
-                before = at
-                at = item(value, at, depth, items)
-                empty += at == before
-                if empty > MAX_EMPTY_ITEMS:
-                    raise Malformed("an array claims too many empty items")
+            if empties is None:
+                for _ in range(count):
+                    at = item(value, at, depth, items)
+            else:
+                empties.claim(count)
             if expected_end is not None and at != expected_end:
                 raise Malformed("a block's size is not the size of its items")
             total += count
@@ -103,11 +104,11 @@ def _blocks(item: Copier) -> Copier:
     return copy
 
 
-def _record(record: dict[str, Any], made: dict[int, list[Copier]]) -> Copier:
+def _record(record: dict[str, Any], made: dict[int, list[Copier]], empties: EmptyItems) -> Copier:
     again = id(record) in made
     fields = made.setdefault(id(record), [])
     if not again:
-        fields.extend([_copier(field["type"], made) for field in record["fields"]])
+        fields.extend([_copier(field["type"], made, empties) for field in record["fields"]])
         del made[id(record)]
 
     def copy(value: bytes, at: int, depth: int, out: bytearray) -> int:

@@ -19,6 +19,7 @@ from govbus.codec.canonical import canonical
 from govbus.codec.framing import HEADER_BYTES
 from govbus.codec.schemas import AvroType, Schema, linked, plain
 from govbus.codec.walk import (
+    EmptyItems,
     Malformed,
     NonCanonical,
     bytes_end,
@@ -116,6 +117,8 @@ class _Code:
             "from_bytes": int.from_bytes,
         }
         self.run_is_open = False
+        self.walks = False
+        self.empties = EmptyItems()
 
     def slot(self, number: int, avro_type: AvroType) -> None:
         texty = self._is_texty(avro_type)
@@ -136,6 +139,7 @@ class _Code:
             [
                 "def bounds(v):",
                 f"    i = {HEADER_BYTES}",
+                *(["    empties.claimed = 0"] if self.walks else []),
                 *self.lines,
                 "    if i != len(v): raise Malformed('the value does not end where its record does')",
                 f"    return ({bounds}i,)",
@@ -225,7 +229,9 @@ class _Code:
 
     def _walk(self, indent: int, avro_type: AvroType) -> None:
         name = f"walk{len(self.names)}"
-        self.names[name] = walker(avro_type)
+        self.names["empties"] = self.empties
+        self.walks = True
+        self.names[name] = walker(avro_type, self.empties)
         self._line(indent, f"i = {name}(v, i, 0)")
 
 

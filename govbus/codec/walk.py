@@ -11,6 +11,7 @@ treat that as malformed. Encoding: Apache Avro 1.11 specification, "Binary encod
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from govbus.codec.schemas import AvroType, plain
@@ -20,7 +21,8 @@ Walker = Callable[[bytes, int, int], int]
 MAX_DEPTH = 64
 """How deep records may nest in a schema that contains itself."""
 MAX_EMPTY_ITEMS = 10_000
-"""How many items of no bytes at all (null, empty records) an array may claim: they cost time and carry nothing."""
+"""How many items of no bytes at all (null, empty records) the arrays of one record may claim: they carry nothing, and
+a record of a few bytes must not keep its readers counting."""
 
 
 class Malformed(ValueError):
@@ -137,15 +139,44 @@ _PRIMITIVE: Mapping[str, Walker] = {
 }
 
 
-def walker(avro_type: AvroType) -> Walker:
-    """Return the walker over values of *avro_type*, which must be linked (`govbus.codec.schemas.linked`)."""
-    return _walker(avro_type, {})
+@dataclass(slots=True)
+class EmptyItems:
+    """How many items of no bytes the arrays of the record in hand have claimed so far; set to 0 before each record."""
+
+    claimed: int = 0
+
+    def claim(self, count: int) -> None:
+        """Add *count*; raises `Malformed` where the record claims too many."""
+        self.claimed += count
+        if self.claimed > MAX_EMPTY_ITEMS:
+            raise Malformed("a record claims too many empty items")
 
 
-def _walker(avro_type: AvroType, made: dict[int, list[Walker]]) -> Walker:
+def has_no_bytes(avro_type: AvroType, inside: frozenset[int] = frozenset()) -> bool:
+    """Return whether every value of a linked *avro_type* takes no bytes at all."""
+    resolved = plain(avro_type)
+    if isinstance(resolved, str):
+        return resolved == "null"
+    if isinstance(resolved, list) or id(resolved) in inside:
+        return False
+    if resolved["type"] == "fixed":
+        return bool(resolved["size"] == 0)
+    inside = inside | {id(resolved)}
+    return resolved["type"] == "record" and all(has_no_bytes(field["type"], inside) for field in resolved["fields"])
+
+
+def walker(avro_type: AvroType, empties: EmptyItems | None = None) -> Walker:
+    """Return the walker over values of *avro_type*, which must be linked (`govbus.codec.schemas.linked`).
+
+    *empties* is shared by all walkers of one record; whoever walks sets it to 0 first.
+    """
+    return _walker(avro_type, {}, empties or EmptyItems())
+
+
+def _walker(avro_type: AvroType, made: dict[int, list[Walker]], empties: EmptyItems) -> Walker:
     resolved = plain(avro_type)
     if isinstance(resolved, list):
-        return _union(tuple(_walker(branch, made) for branch in resolved))
+        return _union(tuple(_walker(branch, made, empties) for branch in resolved))
     kind = resolved if isinstance(resolved, str) else resolved["type"]
     if kind in _PRIMITIVE:
         return _PRIMITIVE[kind]
@@ -155,11 +186,13 @@ def _walker(avro_type: AvroType, made: dict[int, list[Walker]]) -> Walker:
         case "enum":
             return _enum(len(resolved["symbols"]))
         case "array":
-            return _blocks(_walker(resolved["items"], made))
+            return _blocks(
+                _walker(resolved["items"], made, empties), empties if has_no_bytes(resolved["items"]) else None
+            )
         case "map":
-            return _blocks(_entry(_walker(resolved["values"], made)))
+            return _blocks(_entry(_walker(resolved["values"], made, empties)), None)
         case "record":
-            return _record(resolved, made)
+            return _record(resolved, made, empties)
     raise Malformed(f"unknown Avro type {kind}")
 
 
@@ -190,18 +223,18 @@ def _entry(values: Walker) -> Walker:
     return end
 
 
-def _blocks(item: Walker) -> Walker:
+def _blocks(item: Walker, empties: EmptyItems | None) -> Walker:
     def end(value: bytes, at: int, depth: int) -> int:
         count, at = read_long(value, at)
         if count < 0:
             raise NonCanonical
         if count == 0:
             return at
-        first = at
-        for done in range(1, count + 1):
-            at = item(value, at, depth)
-            if at == first and done > MAX_EMPTY_ITEMS:
-                raise Malformed("an array claims too many empty items")
+        if empties is None:
+            for _ in range(count):
+                at = item(value, at, depth)
+        else:
+            empties.claim(count)
         if value[at] != 0:
             read_long(value, at)
             raise NonCanonical
@@ -210,11 +243,11 @@ def _blocks(item: Walker) -> Walker:
     return end
 
 
-def _record(record: dict[str, Any], made: dict[int, list[Walker]]) -> Walker:
+def _record(record: dict[str, Any], made: dict[int, list[Walker]], empties: EmptyItems) -> Walker:
     if id(record) in made:
         return _again(made[id(record)])
     fields = made[id(record)] = []
-    fields.extend(_walker(field["type"], made) for field in record["fields"])
+    fields.extend(_walker(field["type"], made, empties) for field in record["fields"])
     frozen = tuple(fields)
     del made[id(record)]
 
