@@ -134,7 +134,7 @@ def produce_command(
         typer.Option(envvar="GOVBUS_DROP", help="The folder with a drop folder per department; default HOME/drop."),
     ] = None,
 ) -> None:
-    """Publish what a department's files, tables and outboxes have to say; exit code 1 if something waits for a person."""
+    """Publish what a department's files, tables and outboxes say; exit code 1 if something waits for a person."""
     from rich.console import Console
 
     from govbus.adapters.process import run_produce
