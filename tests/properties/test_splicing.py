@@ -77,7 +77,8 @@ def rows_of_view(rng: Random, one: Drawn, shown: Mapping[str, Any]) -> dict[str,
             samples.append(views.view_value(one.kind, value, testable, KEY))
         except views.masks.Unmaskable:
             continue
-    return policies.rows(rng, kind, samples, testable)
+    seen = [path for path in policies.paths(kind) if any(f"{path}.".startswith(f"{each}.") for each in testable)]
+    return policies.rows(rng, kind, samples, seen)
 
 
 def share_view(allowed: views.Permission) -> ShareView:
@@ -182,12 +183,7 @@ def test_records_of_an_older_schema_give_the_bytes_of_the_newest(seed: int, case
         for value, as_newest in zip(older.values, resolved, strict=True):
             record = FRAME + avro.encode(older.kind, value)
             wanted = expected(kind, as_newest, allowed)
-            try:
-                got = spliced(projection, older.reader, record)
-            except Exception as e:
-                raise AssertionError(
-                    f"older: {json.dumps(older.business)}" + explained(business, allowed, record, wanted, e)
-                ) from e
+            got = spliced(projection, older.reader, record)
             context = f"\nolder: {json.dumps(older.business)}" + explained(business, allowed, record, wanted, got)
             assert got == wanted, context
             tally["sliced" if projection.sliced else "brought over"] += 1
