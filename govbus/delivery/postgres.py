@@ -243,27 +243,40 @@ class PostgresSink:
         return written
 
     def _move(self, cursor: tables.Cursor, batch: Batch) -> None:
-        """Move the positions, in one order for all sinks so that two of them cannot block each other."""
-        moves = [
-            {
-                "topic": topic,
-                "partition": partition,
-                "topic_id": self._targets[topic].topic_id,
-                "before": before,
-                "after": after,
-                "level": (topic, partition) in batch.level,
-                "began_at": batch.began_at,
-                "reloading": (topic, partition) in self._reloading,
-            }
-            for (topic, partition), (before, after) in sorted(batch.moves.items())
-        ]
-        cursor.executemany(
+        """Move the positions from the values this sink knows; raise `Fenced` where they are others.
+
+        Rows are locked in one order first, so that two sinks cannot block each other. No `executemany`: the server
+        counts no idle time of a transaction whose last word was psycopg's pipeline (PostgreSQL 18.4, psycopg 3.3.9).
+        """
+        offsets = sql.Identifier(self._schema, tables.OFFSETS)
+        moves = sorted(batch.moves.items())
+        columns = {
+            "topic": [topic for (topic, _), _ in moves],
+            "partition": [partition for (_, partition), _ in moves],
+            "topic_id": [self._targets[topic].topic_id for (topic, _), _ in moves],
+            "before": [before for _, (before, _) in moves],
+            "after": [after for _, (_, after) in moves],
+            "level": [partition in batch.level for partition, _ in moves],
+            "reloading": [partition in self._reloading for partition, _ in moves],
+        }
+        cursor.execute(
             sql.SQL(
-                "UPDATE {} SET next = %(after)s, level_at = CASE WHEN %(level)s THEN %(began_at)s ELSE level_at END, "
-                "reloading = reloading AND NOT %(level)s WHERE topic = %(topic)s AND partition = %(partition)s "
-                "AND topic_id = %(topic_id)s AND next = %(before)s AND reloading = %(reloading)s"
-            ).format(sql.Identifier(self._schema, tables.OFFSETS)),
-            moves,
+                "SELECT FROM {} WHERE (topic, partition) IN "
+                "(SELECT * FROM unnest(%(topic)s::text[], %(partition)s::int[])) ORDER BY topic, partition FOR UPDATE"
+            ).format(offsets),
+            columns,
+        )
+        cursor.execute(
+            sql.SQL(
+                "UPDATE {} AS held SET next = move.after, reloading = held.reloading AND NOT move.level, "
+                "level_at = CASE WHEN move.level THEN %(began_at)s ELSE held.level_at END "
+                "FROM unnest(%(topic)s::text[], %(partition)s::int[], %(topic_id)s::text[], %(before)s::bigint[], "
+                "%(after)s::bigint[], %(level)s::bool[], %(reloading)s::bool[]) "
+                "AS move (topic, partition, topic_id, before, after, level, reloading) "
+                "WHERE held.topic = move.topic AND held.partition = move.partition AND held.topic_id = move.topic_id "
+                "AND held.next = move.before AND held.reloading = move.reloading"
+            ).format(offsets),
+            {**columns, "began_at": batch.began_at},
         )
         if cursor.rowcount != len(moves):
             raise Fenced(f"another sink delivers into schema {self._schema} too: its positions are not those left here")

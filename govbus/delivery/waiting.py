@@ -40,7 +40,7 @@ def wait_of(error: BaseException) -> Wait:
         case psycopg.OperationalError() if error.sqlstate is None:
             # No server wrote this one: it says what could not be reached.
             return Wait("postgres", str(error).strip() or type(error).__name__, Waiting.POSTGRES)
-        case psycopg.OperationalError() | psycopg.InterfaceError():
+        case psycopg.OperationalError() | psycopg.InterfaceError() | psycopg.InternalError():
             return Wait("postgres", _diagnosis(error), Waiting.POSTGRES)
         case psycopg.Error():
             return Wait("table", _diagnosis(error), Waiting.POSTGRES, needs_a_person=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import fastavro
 from confluent_kafka import Producer, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from govbus.catalogue.model import (
     Ask,
@@ -215,6 +215,14 @@ class ShareBus:
         self.delete_topic(dataset)
         self._make_topic(self.topic(dataset), PARTITIONS, self.topic_policy)
         self.rows[dataset] = {}
+
+    def ends(self, dataset: str = "police.population") -> dict[tuple[str, int], int]:
+        """The end of every partition of the share topic, transactions under way included."""
+        topic = self.topic(dataset)
+        wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(PARTITIONS)}
+        return {
+            (at.topic, at.partition): found.result(30).offset for at, found in self.admin.list_offsets(wanted).items()
+        }
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
