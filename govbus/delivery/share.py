@@ -240,8 +240,10 @@ class ShareReader:
         if now - self._committed_at < _GROUP_COMMIT_SECONDS or not self._positions:
             return
         self._committed_at = now
-        places = [TopicPartition(topic, p, offset) for (topic, p), offset in self._positions.items()]
-        self._consumer.commit(offsets=places, asynchronous=True)
+        self._consumer.commit(offsets=self._places(), asynchronous=True)
+
+    def _places(self) -> list[TopicPartition]:
+        return [TopicPartition(topic, p, offset) for (topic, p), offset in self._positions.items()]
 
     def high_watermark(self, topic: str, partition: int) -> int | None:
         """Return the end of the log as of the last fetch, None before the first."""
@@ -249,6 +251,12 @@ class ShareReader:
         return high if high >= 0 else None
 
     def close(self) -> None:
+        """Let go of the brokers; the group is told the last positions, for whoever looks at its lag."""
+        if self._positions:
+            try:
+                self._consumer.commit(offsets=self._places(), asynchronous=False)
+            except KafkaException as error:
+                log.warning("the group was not told the last positions", error=error.args[0].name())
         self._consumer.close()
 
     def __enter__(self) -> ShareReader:
