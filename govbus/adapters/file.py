@@ -236,6 +236,9 @@ class _Reading:
                         self._note_presence(lambda: self._shape.key_texts(pick(cells)))  # noqa: B023
                 else:
                     self._reject_bad(row)
+                    if row.cells:
+                        padded = [*row.cells, *[None] * (file.width + 1)]
+                        self._note_presence(lambda: self._shape.key_texts(pick(padded)))  # noqa: B023
                 if len(changes) >= BATCH_RECORDS or len(self._present) >= BATCH_RECORDS:
                     self._submit()
                     self._progress(self._path.name, file.done, file.size)

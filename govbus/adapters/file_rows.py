@@ -96,6 +96,11 @@ class CsvFile:
         self._text.close()
 
     @property
+    def width(self) -> int:
+        """The number of columns."""
+        return len(self.header)
+
+    @property
     def done(self) -> int:
         """Bytes read so far, roughly."""
         return self._binary.tell()

@@ -70,7 +70,7 @@ def show_produced(produced: Produced, department: str, console: Console, *, dry_
             counts.stale,
             look.rejections,
         )
-        table.add_row(dataset, *(f"{number:,}" for number in numbers))
+        table.add_row(dataset.partition(".")[2], *(f"{number:,}" for number in numbers))
     if produced.looks:
         console.print(table)
     else:
