@@ -27,8 +27,8 @@ from govbus.rules.share import CHINA_STANDARD_TIME
 
 WEATHER = "meteorology.observation"
 FIRST_WEATHER_HOURS = 24
-MOST_CASES = 60_000
-"""Households held in memory for later waves, some 4 kB each."""
+MOST_CASES = 20_000
+"""Households held in memory for later waves, some 13 kB each; about 50,000 changed rows."""
 
 _ROWS_PER_CASE = 2.6
 _ENDS_AT = datetime.combine(AS_OF, time(18), CHINA_STANDARD_TIME)
@@ -43,7 +43,7 @@ Progress = Callable[[int, int], None]
 class City:
     """What is asked for: *people* citizens, a seed, waves of changes with together about *changes* changed rows.
 
-    *changes* is a tenth of the people unless stated.
+    *changes* is a tenth of the people unless stated, and never more than about 50,000.
     """
 
     people: int

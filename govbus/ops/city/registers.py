@@ -19,7 +19,7 @@ from govbus.ops.city.work import Entry, Record, Work, day
 from govbus.rules.share import CHINA_STANDARD_TIME
 
 _YEAR = 365.2425
-_RENTAL_BUILDINGS = 5_000_000_000
+_RENTAL_BUILDINGS = 50_000_000
 _FIRST_CERTIFICATE_YEAR = 2012
 _HALF = Decimal("50.00")
 _WHOLE = Decimal("100.00")
