@@ -70,10 +70,14 @@ def own_stack(env: Mapping[str, str], kafka_properties: Mapping[str, str] | None
     holds its lock, and nobody else's.
     """
     _SESSIONS.mkdir(parents=True, exist_ok=True)
-    _sweep()
-    home = Path(tempfile.mkdtemp(dir=_SESSIONS))
-    with (home / "session.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as at_end:
+        with (_SESSIONS / "sweep.lock").open("w") as sweep:
+            # No session sweeps while another is between making its folder and locking it.
+            fcntl.flock(sweep, fcntl.LOCK_EX)
+            _sweep()
+            home = Path(tempfile.mkdtemp(dir=_SESSIONS))
+            lock = at_end.enter_context((home / "session.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
         stack = Stack(home, cache=CACHE, env=env, kafka_properties=kafka_properties or {})
         try:
             stack.up()

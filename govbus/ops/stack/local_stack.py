@@ -121,6 +121,11 @@ class Stack:
         servers = self.servers
         if not servers:
             return UpReport(not_ours=not_ours)
+        if not Path("/proc/self/stat").is_file():
+            raise StackError(
+                "the local stack runs on Linux only (it recognises its processes by /proc). Elsewhere use servers of your "
+                "own: set GOVBUS_BOOTSTRAP_SERVERS, GOVBUS_REGISTRY_URL and GOVBUS_POSTGRES_URL"
+            )
         with self._locked(create=True):
             return self._up(servers, not_ours, report)
 
