@@ -2,7 +2,8 @@
 
 The generated function tests the row conditions on slices, lays masks over the slices that need one, and joins the rest
 as they are. A record written under an older schema is spliced too where the types it shares with the newest one are
-structurally the same; otherwise it is first brought into the newest schema (`govbus.codec.upgrade`): slower, same bytes.
+structurally the same; otherwise it is first brought into the newest schema (`govbus.codec.upgrade`): slower, the same
+bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from govbus.rules.mask import GeneraliseBand, GeneraliseDate, GeneraliseDivision
 from govbus.rules.share import ShareView
 
 Project = Callable[[bytes, Bounds], bytes | None]
-"""From a canonical framed record and its bounds to the framed share value, or None where a row condition withholds it."""
+"""From a canonical framed record and its bounds to the framed share value, or None where the row is withheld."""
 
 MEMO_ENTRIES = 30_000
 
@@ -51,11 +52,13 @@ def compile_view(
     *pseudonym_key* (32 bytes) is needed where a field's mask is a pseudonym. Raises KeyError for unknown paths and
     ValueError for masks that do not apply: declarations that `govbus check` refuses.
     """
-    frame = header(schema_id)
-    if writer is newest or _can_splice(view, writer, newest):
-        return Projection(_Sliced(view, writer, newest, frame, pseudonym_key).projection(), sliced=True)
-    brought = upgrade(writer.schema, newest.schema)
-    project = _Sliced(view, newest, newest, frame, pseudonym_key).projection()
+    names: dict[str, Any] = {}
+    spliced = splice(view, writer, newest, schema_id=schema_id, pseudonym_key=pseudonym_key, names=names)
+    if spliced is not None:
+        return Projection(_compiled(spliced, names, view.id), sliced=True)
+    through = splice(view, newest, newest, schema_id=schema_id, pseudonym_key=pseudonym_key, names=names)
+    assert through is not None
+    brought, project = upgrade(writer.schema, newest.schema), _compiled(through, names, view.id)
 
     def through_the_newest(value: bytes, _bounds: Bounds) -> bytes | None:
         value = brought(value)
@@ -75,36 +78,71 @@ def _can_splice(view: ShareView, writer: RecordReader, newest: RecordReader) -> 
     )
 
 
-class _Sliced:
-    """Writes the source of one projection: ``v`` is the record, ``b`` its bounds."""
+@dataclass(frozen=True, slots=True)
+class Spliced:
+    """One projection as Python expressions over ``v``, the record, and its bounds; evaluated in this order.
 
+    Where `grant_rows` is given and false, or `ask_rows` after the variables in `masked` are set, the row is withheld.
+    """
+
+    grant_rows: str | None
+    masked: tuple[tuple[str, str], ...]
+    ask_rows: str | None
+    result: str
+
+
+def splice(
+    view: ShareView,
+    writer: RecordReader,
+    newest: RecordReader,
+    *,
+    schema_id: int,
+    pseudonym_key: bytes | None,
+    names: dict[str, Any],
+    bound: Callable[[int], str] = "b[{}]".format,
+    variable: str = "m",
+) -> Spliced | None:
+    """Return *view* as expressions, or None where it cannot be spliced from records of *writer*.
+
+    Constants go into *names*; *bound* spells the boundary of a slot, *variable* begins the names of variables.
+    """
+    if writer is not newest and not _can_splice(view, writer, newest):
+        return None
+    return _Splicing(view, writer, newest, pseudonym_key, names, bound).spliced(header(schema_id), variable)
+
+
+class _Splicing:
     def __init__(
-        self, view: ShareView, writer: RecordReader, newest: RecordReader, frame: bytes, key: bytes | None
+        self,
+        view: ShareView,
+        writer: RecordReader,
+        newest: RecordReader,
+        key: bytes | None,
+        names: dict[str, Any],
+        bound: Callable[[int], str],
     ) -> None:
-        self.view, self.writer, self.newest, self.frame, self.key = view, writer, newest, frame, key
+        self.view, self.writer, self.newest, self.key = view, writer, newest, key
+        self.names, self.bound = names, bound
         self.defaults = _defaults(newest)
-        self.names: dict[str, Any] = {}
         self.computed: dict[str, str] = {}
-        """Masked fields that the ask's condition looks at, already in a variable."""
+        """Masked fields that the ask's condition looks at: each already in a variable."""
 
-    def projection(self) -> Project:
-        lines: list[str] = []
+    def spliced(self, frame: bytes, variable: str) -> Spliced:
         masks = self.view.masks
+        grant_rows = ask_rows = None
         if self.view.grant_rows is not None:
-            lines.append(f"    if not {RowTest(self.names, self._as_it_is).is_true(self.view.grant_rows)}: return None")
+            grant_rows = RowTest(self.names, self._span).is_true(self.view.grant_rows)
+        variables: list[tuple[str, str]] = []
         if self.view.ask_rows is not None:
             for path in dict.fromkeys(test.path for test in condition_rules.tests(self.view.ask_rows)):
-                if not isinstance(masks[path], Pass):
-                    lines.append(f"    m{len(self.computed)} = {self._part(path, masks[path])}")
-                    self.computed[path] = f"m{len(self.computed)}"
-            lines.append(f"    if not {RowTest(self.names, self._as_shown).is_true(self.view.ask_rows)}: return None")
+                if not isinstance(masks[_shown_as(path, masks)], Pass):
+                    name = f"{variable}{len(variables)}"
+                    variables.append((name, self._part(path, masks[path])))
+                    self.computed[path] = name
+            ask_rows = RowTest(self.names, self._as_shown).is_true(self.view.ask_rows)
         in_order = sorted(masks, key=lambda path: self.newest.spans[path][0])
-        parts = [self._name(self.frame), *(self._part(path, masks[path]) for path in in_order)]
-        source = "\n".join(["def project(v, b):", *lines, f"    return {self._joined(parts)}"])
-        scope = dict(self.names)
-        exec(compile(source, f"<view {self.view.id}>", "exec"), scope)
-        function: Project = scope["project"]
-        return function
+        parts = [self._name(frame), *(self._part(path, masks[path]) for path in in_order)]
+        return Spliced(grant_rows, tuple(variables), ask_rows, self._joined(parts))
 
     def _part(self, path: str, mask: Mask) -> str:
         """Return the expression of the bytes that stand for *path* in the view; empty where it takes none."""
@@ -120,16 +158,11 @@ class _Sliced:
 
     def _span(self, path: str) -> tuple[str, AvroType]:
         first, end = self.newest.spans[path]
-        avro_type: AvroType = "record"
-        if end == first + 1:
-            avro_type = self.newest.slots[first].type
+        avro_type: AvroType = self.newest.slots[first].type if end == first + 1 else "record"
         if path not in self.writer.spans:
             return self._name(self.defaults[path]), avro_type
         first, end = self.writer.spans[path]
-        return f"v[b[{first}]:b[{end}]]", avro_type
-
-    def _as_it_is(self, path: str) -> tuple[str, AvroType]:
-        return self._span(path)
+        return f"v[{self.bound(first)}:{self.bound(end)}]", avro_type
 
     def _as_shown(self, path: str) -> tuple[str, AvroType]:
         whole, avro_type = self._span(path)
@@ -142,7 +175,8 @@ class _Sliced:
         self.names[name] = value
         return name
 
-    def _joined(self, parts: list[str]) -> str:
+    @staticmethod
+    def _joined(parts: list[str]) -> str:
         """Return the parts' concatenation, slices that touch made one."""
         merged: list[str] = []
         for part in filter(None, parts):
@@ -152,6 +186,30 @@ class _Sliced:
             else:
                 merged.append(part)
         return " + ".join(merged)
+
+
+def _shown_as(path: str, masks: Mapping[str, Mask]) -> str:
+    """Return the path under which the view shows *path*: itself, or the record around it that is given as a whole."""
+    around = path
+    while around not in masks and "." in around:
+        around = around.rpartition(".")[0]
+    if around not in masks:
+        raise KeyError(f"a row condition looks at {path}, which the view does not show")
+    return around
+
+
+def _compiled(spliced: Spliced, names: dict[str, Any], view_id: str) -> Project:
+    lines = ["def project(v, b):"]
+    if spliced.grant_rows is not None:
+        lines.append(f"    if not {spliced.grant_rows}: return None")
+    lines += [f"    {name} = {expression}" for name, expression in spliced.masked]
+    if spliced.ask_rows is not None:
+        lines.append(f"    if not {spliced.ask_rows}: return None")
+    lines.append(f"    return {spliced.result}")
+    scope = dict(names)
+    exec(compile("\n".join(lines), f"<view {view_id}>", "exec"), scope)
+    function: Project = scope["project"]
+    return function
 
 
 def _defaults(newest: RecordReader) -> dict[str, bytes]:

@@ -55,7 +55,8 @@ class RecordReader:
         self.slots: list[Slot] = []
         self.spans: dict[str, tuple[int, int]] = {}
         self._flatten(self.schema, "", (id(self.schema),))
-        self.bounds: Callable[[bytes], Bounds] = _generate(self.slots)
+        self._code = _Code(self.slots)
+        self.bounds: Callable[[bytes], Bounds] = self._code.function()
 
     def _flatten(self, record: Schema, parent: str, inside: tuple[int, ...]) -> None:
         for field in record["fields"]:
@@ -85,6 +86,13 @@ class RecordReader:
         except (IndexError, UnicodeDecodeError, RecursionError) as error:
             raise Malformed("the value ends too early or holds text that is not UTF-8") from error
 
+    def source(self) -> tuple[list[str], dict[str, Any]]:
+        """Return the lines that walk a record ``v`` and leave the boundaries in ``b0``, ``b1`` and so on, and their names.
+
+        For whoever generates a function around them; they raise what `bounds` raises.
+        """
+        return self._code.body(), self._code.names
+
     def slot_of(self, path: str) -> int:
         """Return the number of the slot at *path*. Raises KeyError where the path is absent or a whole record."""
         first, end = self.spans[path]
@@ -93,20 +101,13 @@ class RecordReader:
         return first
 
 
-def _generate(slots: Sequence[Slot]) -> Callable[[bytes], Bounds]:
-    code = _Code()
-    for number, slot in enumerate(slots):
-        code.slot(number, slot.type)
-    return code.function(len(slots))
-
-
 _TEXTY_UNION_BRANCHES = 32
 
 
 class _Code:
     """Writes the source of one boundary function. ``v`` is the value, ``i`` the position, ``s`` a run's beginning."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: Sequence[Slot]) -> None:
         self.lines: list[str] = []
         self.names: dict[str, Any] = {
             "Malformed": Malformed,
@@ -119,8 +120,13 @@ class _Code:
         self.run_is_open = False
         self.walks = False
         self.empties = EmptyItems()
+        self.slots = len(slots)
+        for number, slot in enumerate(slots):
+            self._slot(number, slot.type)
+        if self.run_is_open:
+            self._close_run(1)
 
-    def slot(self, number: int, avro_type: AvroType) -> None:
+    def _slot(self, number: int, avro_type: AvroType) -> None:
         texty = self._is_texty(avro_type)
         if texty and not self.run_is_open:
             self._line(1, "s = i")
@@ -131,20 +137,18 @@ class _Code:
         self._line(1, f"b{number} = i")
         self._value(1, avro_type, in_run=texty)
 
-    def function(self, slots: int) -> Callable[[bytes], Bounds]:
-        if self.run_is_open:
-            self._close_run(1)
-        bounds = "".join(f"b{number}, " for number in range(slots))
-        source = "\n".join(
-            [
-                "def bounds(v):",
-                f"    i = {HEADER_BYTES}",
-                *(["    empties.claimed = 0"] if self.walks else []),
-                *self.lines,
-                "    if i != len(v): raise Malformed('the value does not end where its record does')",
-                f"    return ({bounds}i,)",
-            ]
-        )
+    def body(self) -> list[str]:
+        return [
+            *(["    empties.claimed = 0"] if self.walks else []),
+            f"    i = {HEADER_BYTES}",
+            *self.lines,
+            f"    b{self.slots} = i",
+            "    if i != len(v): raise Malformed('the value does not end where its record does')",
+        ]
+
+    def function(self) -> Callable[[bytes], Bounds]:
+        bounds = "".join(f"b{number}, " for number in range(self.slots + 1))
+        source = "\n".join(["def bounds(v):", *self.body(), f"    return ({bounds})"])
         scope = dict(self.names)
         exec(compile(source, "<bounds of a record>", "exec"), scope)
         function: Callable[[bytes], Bounds] = scope["bounds"]
