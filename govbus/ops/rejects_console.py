@@ -10,8 +10,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.text import Text
 
+from govbus.ops.columns import Cell, show_columns
 from govbus.ops.rejects import Filter, Reject, Rejects, RejectTopic, Report, remedy
 from govbus.ops.rejects_resend import Resent, export, resend
 
@@ -73,42 +74,39 @@ def _print_json(document: object, console: Console) -> None:
 def show_overview(found: Rejects, console: Console) -> None:
     """Show counts by reason, what to do about each reason, and the newest rejects."""
     if not found.total:
-        console.print(f"{found.department} has no rejects: everything it published was accepted.", highlight=False)
+        console.print(f"{found.department} has no rejects.", highlight=False)
         return
-    table = Table(title=f"Rejects of {found.department}: {found.total}", title_justify="left")
-    for column in ("dataset", "reason", "field"):
-        table.add_column(column, overflow="fold")
-    table.add_column("rejects", justify="right")
-    table.add_column("last one")
-    for group in found.groups:
-        table.add_row(group.dataset, group.reason, group.field, f"{group.times:,}", _local(group.last_at))
-    console.print(table)
-    console.print("What to do:")
+    console.print(f"Rejects of {found.department}: {found.total:,}", style="bold", highlight=False)
+    counts: list[list[Cell]] = [
+        [group.dataset, Text(group.reason, style="red"), group.field, f"{group.times:,}", _local(group.last_at)]
+        for group in found.groups
+    ]
+    show_columns(console, ["dataset", "reason", "field", "rejects", "last one"], counts, right=(3,))
+    console.print()
     for reason in dict.fromkeys(group.reason for group in found.groups):
-        console.print(f"  {reason}: {remedy(reason)}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{reason}: {remedy(reason)}", highlight=False, markup=False, soft_wrap=True)
     if found.newest:
         console.print()
-        console.print(_newest(found))
+        console.print(f"The newest {len(found.newest)}", style="bold", highlight=False)
+        _newest(found, console)
+    console.print()
     command = f"govbus rejects {found.department}"
-    console.print(
-        f"\nLook at one: {command} --show NO. Take them out: {command} --export FILE; correct the lines, then "
-        f"{command} --resend FILE.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    steps = [
+        ["look at one, with its record", f"{command} --show NO"],
+        ["take them out to correct them", f"{command} --export FILE"],
+        ["publish what was corrected", f"{command} --resend FILE"],
+    ]
+    show_columns(console, ["how to go on", ""], steps)
 
 
-def _newest(found: Rejects) -> Table:
-    table = Table(title=f"The newest {len(found.newest)}", title_justify="left")
-    for column in ("no", "when", "dataset", "reason", "field"):
-        table.add_column(column, overflow="fold")
-    table.add_column("as published (partition, offset)", justify="right")
-    table.add_column("newer one taken since")
+def _newest(found: Rejects, console: Console) -> None:
+    rows: list[list[Cell]] = []
     for each in found.newest:
-        place = f"{each.place[0]}, {each.place[1]}"
-        taken = "yes: nothing to do" if each.superseded else "no"
-        table.add_row(each.number, _local(each.at), each.dataset, each.reason, each.field, place, taken)
-    return table
+        place = f"{each.place[0]}/{each.place[1]}"
+        taken = "a newer state was taken: nothing to do" if each.superseded else ""
+        rows.append([each.number, _local(each.at), each.dataset, each.reason, each.field, place, taken])
+    head = ["no", "when", "dataset", "reason", "field", "published as partition/offset", "since then"]
+    show_columns(console, head, rows)
 
 
 def overview_document(found: Rejects) -> dict[str, Any]:
@@ -166,7 +164,7 @@ def show_one(reject: Reject, document: dict[str, Any], console: Console) -> None
 
 def show_resent(found: Resent, console: Console) -> None:
     """Show what became of the lines of a file."""
-    console.print(f"{found.sent} sent.", highlight=False)
+    console.print(f"{found.sent} {'line' if found.sent == 1 else 'lines'} sent.", highlight=False)
     if found.superseded:
         lines = ", ".join(map(str, found.superseded))
         console.print(
@@ -177,7 +175,9 @@ def show_resent(found: Resent, console: Console) -> None:
     for fault in found.faults:
         console.print(f"Not sent, line {fault.line}: {fault.reason}", highlight=False, markup=False, soft_wrap=True)
     if found.faults:
-        console.print("Correct these lines and send the file again: what was sent does no harm a second time.")
+        console.print(
+            "Correct these lines and send the file again: what was sent does no harm a second time.", soft_wrap=True
+        )
 
 
 def _local(at: Any) -> str:

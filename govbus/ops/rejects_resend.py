@@ -85,9 +85,10 @@ def resend(topic: RejectTopic, file: Path, *, overwrite: bool = False, report: R
                 _publish(publishers[line.dataset], line, line.content.get("version") if counted else None)
             except InvalidRecord as invalid:
                 result.faults.append(LineFault(line.number, str(invalid)))
+            else:
+                result.sent += 1
         for publisher in publishers.values():
-            counts = publisher.flush()
-            result.sent += counts.upserted + counts.deleted
+            publisher.flush()
     finally:
         for publisher in publishers.values():
             publisher.close()

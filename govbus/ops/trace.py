@@ -192,7 +192,13 @@ class _Look:
         )
         key, partition = shown.address(self.key, self.partition)
         sent = self._last(shown.topic, partition, key)
-        facts = replace(facts, share=_standing(shown.topic, sent))
+        group = self.topics.delivery_group(self.ask)
+        facts = replace(
+            facts,
+            share=_standing(shown.topic, sent),
+            has_sink=self.revision.catalogue.asks[self.ask].delivery.get("kind") != "topic",
+            sink_position=self.scan.committed(group).get((shown.topic, partition)),
+        )
         if held is None or writer is None:
             return facts
         try:
@@ -246,7 +252,7 @@ def _text(record: Record, header: str) -> str:
     return record.headers.get(header, b"").decode("utf-8", "replace")
 
 
-_COLOURS = {Verdict.DELIVERED: "green", Verdict.NOT_YET: "yellow"}
+_COLOURS = {Verdict.DELIVERED: "green", Verdict.SHARED: "yellow", Verdict.NOT_YET: "yellow"}
 
 
 def show_trace(found: Trace, dataset: str, ask: str, console: Console) -> None:

@@ -21,6 +21,7 @@ class Verdict(StrEnum):
     """What became of a record on its way to one ask."""
 
     DELIVERED = "delivered"
+    SHARED = "shared"
     NOT_YET = "not_yet"
     ROW_CONDITION = "row_condition"
     UNMASKABLE = "unmaskable"
@@ -81,7 +82,9 @@ class Facts:
     `view` is None where the ask does not ask for the dataset. `unread`: arrivals of the key that no worker has
     exchanged yet; `unread_all`: of the whole partition. `unmet` and `unmaskable` are about the record in `current`.
     `as_expected`: whether the share topic holds exactly what the view makes of that record; None where that could not
-    be made (`secret_missing` says why). `view_revision` is the revision that the partition's view was sent under, 0 for
+    be made (`secret_missing` says why). `has_sink`: the ask is delivered by a sink of the bus, whose
+    position in the record's partition of the share topic is `sink_position`; None where it never had one.
+    `view_revision` is the revision that the partition's view was sent under, 0 for
     none.
     """
 
@@ -98,6 +101,8 @@ class Facts:
     share: Standing = Absent()
     as_expected: bool | None = None
     secret_missing: str = ""
+    has_sink: bool = False
+    sink_position: int | None = None
     view_revision: int = 0
     view_is_changing: bool = False
     view_is_present: bool = False
@@ -210,19 +215,23 @@ def _accepted(facts: Facts) -> Trace:
         )
     if facts.as_expected:
         assert isinstance(facts.share, Present)
-        place = facts.share.place
-        return Trace(
-            Verdict.DELIVERED,
-            (
-                accepted,
-                f"in {place.topic}, partition {place.partition}, offset {place.offset}, dated {_time(place.at)}",
-                *_notes(facts),
-            ),
-        )
+        return _in_the_topic(facts, accepted, facts.share.place)
     missing = "an older state of it was sent" if withdrawn else "it is not in the share topic"
     return Trace(
         Verdict.NOT_YET, (accepted, "every row condition holds", missing, *_view(facts), *_lag(facts)), _START_EXCHANGE
     )
+
+
+def _in_the_topic(facts: Facts, accepted: str, place: Place) -> Trace:
+    shared = f"in {place.topic}, partition {place.partition}, offset {place.offset}, dated {_time(place.at)}"
+    if not facts.has_sink:
+        return Trace(Verdict.DELIVERED, (accepted, shared, "the subscriber reads Kafka itself", *_notes(facts)))
+    if facts.sink_position is not None and facts.sink_position > place.offset:
+        return Trace(Verdict.DELIVERED, (accepted, shared, "the ask's sink has taken it", *_notes(facts)))
+    sink = "no sink of the ask has ever run" if facts.sink_position is None else "the ask's sink has not taken it yet"
+    assert isinstance(facts.view, ShareView)
+    run = f"run `govbus deliver {facts.view.subscriber} {facts.view.ask}`"
+    return Trace(Verdict.SHARED, (accepted, shared, sink, *_notes(facts)), run)
 
 
 def _view(facts: Facts) -> tuple[str, ...]:
