@@ -123,8 +123,8 @@ class Stack:
             return UpReport(not_ours=not_ours)
         if not Path("/proc/self/stat").is_file():
             raise StackError(
-                "the local stack runs on Linux only (it recognises its processes by /proc). Elsewhere use servers of your "
-                "own: set GOVBUS_BOOTSTRAP_SERVERS, GOVBUS_REGISTRY_URL and GOVBUS_POSTGRES_URL"
+                "the local stack runs on Linux only (it knows its processes by /proc). Elsewhere use servers of your own: "
+                "set GOVBUS_BOOTSTRAP_SERVERS, GOVBUS_REGISTRY_URL and GOVBUS_POSTGRES_URL"
             )
         with self._locked(create=True):
             return self._up(servers, not_ours, report)
