@@ -297,7 +297,7 @@ class Life:
         household = case.household
         if household.rented or not household.living():
             return False
-        offer = self._registers.to_let(household.division)
+        offer = self._registers.to_let(household)
         if offer is None:
             return False
         self._book.put(None, *self._registers.lease(household, *offer, begin=self.today))

@@ -130,6 +130,9 @@ class Registers:
             return
         residence = household.members[0].residence or household.division
         owner = household.living()[0]
+        offers = self._to_let[residence]
+        if offers and (residence != household.division or self._chance() < 0.08):
+            yield self.lease(household, *offers.popleft())
         if self._chance() < 0.62 and owner.age() >= 18:
             spouse = owner.spouse if owner.spouse in household.members and self._chance() < 0.6 else None
             owners = [owner] if spouse is None or spouse.died else [owner, spouse]
@@ -138,8 +141,6 @@ class Registers:
                 extra = next(self._rentals[household.division])
                 yield from self.ownership(extra, [owner])
                 self._to_let[household.division].append((extra, owner))
-        if self._to_let[residence] and (residence != household.division or self._chance() < 0.08):
-            yield self.lease(household, *self._to_let[residence].popleft())
 
     def ownership(self, house: House, owners: list[Person], registered: int | None = None) -> Iterator[Entry]:
         """Yield the ownership of *house*, one record per owner."""
@@ -167,10 +168,10 @@ class Registers:
                 },
             )
 
-    def to_let(self, division: str) -> tuple[House, Person] | None:
-        """Return a house to let in *division* and its owner, and take it off the market; None if there is none."""
-        offers = self._to_let[division]
-        return offers.popleft() if offers else None
+    def to_let(self, household: Household) -> tuple[House, Person] | None:
+        """Return a house of others to let in the household's division, and its owner; it is off the market then."""
+        offers = self._to_let[household.division]
+        return offers.popleft() if offers and offers[0][1] not in household.members else None
 
     def lease(self, household: Household, house: House, landlord: Person, begin: int | None = None) -> Entry:
         """Return the registration of the household's lease."""
