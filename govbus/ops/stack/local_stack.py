@@ -123,7 +123,7 @@ class Stack:
             return UpReport(not_ours=not_ours)
         if not Path("/proc/self/stat").is_file():
             raise StackError(
-                "the local stack runs on Linux only (it knows its processes by /proc). Elsewhere use servers of your own: "
+                "the local stack runs on Linux only (it knows its processes by /proc). Elsewhere use your own servers: "
                 "set GOVBUS_BOOTSTRAP_SERVERS, GOVBUS_REGISTRY_URL and GOVBUS_POSTGRES_URL"
             )
         with self._locked(create=True):
