@@ -373,12 +373,18 @@ ADAPTER_FILES = _counter(
     "adapter", "govbus_adapter_files_total", "Files finished, by outcome: done, failed or held.", "dataset", "outcome"
 )
 ADAPTER_POLLS = _counter(
-    "adapter", "govbus_adapter_polls_total", "Looks at the source that were completed, with or without news.", "dataset"
+    "adapter", "govbus_adapter_polls_total", "Looks that took in all the source had to say, changed or not.", "dataset"
+)
+ADAPTER_LOOK_TIMESTAMP = _gauge(
+    "adapter",
+    "govbus_adapter_look_timestamp_seconds",
+    "Unix time of the last look at the source that met no error, complete or not; an empty drop folder is one too.",
+    "dataset",
 )
 DATASET_POLL_TIMESTAMP = _gauge(
     "adapter",
     "govbus_dataset_poll_timestamp_seconds",
-    "Unix time of the last completed look at the source.",
+    "Unix time of the last look that took in all the source had to say; an empty drop folder says nothing.",
     "dataset",
 )
 ADAPTER_HELD_DELETIONS = _gauge(

@@ -64,6 +64,7 @@ class Look:
 
     def show(self) -> None:
         """Set the metrics of this look. Published records are counted where the brokers acknowledge them."""
+        metrics.ADAPTER_LOOK_TIMESTAMP.labels(dataset=self.dataset).set_to_current_time()
         metrics.ADAPTER_ROWS_READ.labels(dataset=self.dataset).inc(self.rows)
         for reason, rows in self.rejected.items():
             metrics.ADAPTER_REJECTED.labels(dataset=self.dataset, reason=reason).inc(rows)
