@@ -9,6 +9,7 @@ from govbus.catalogue.delivery import MAX_IDENTIFIER_BYTES, table_name
 from govbus.catalogue.document import Document
 from govbus.catalogue.draft import Draft
 from govbus.catalogue.faults import FaultCode
+from govbus.catalogue.topics import Topics
 from govbus.errors import Fault
 from govbus.rules.identity import uscc_canonical
 
@@ -102,15 +103,15 @@ def _authority_faults(draft: Draft) -> Iterator[Fault]:
 
 
 def _topics(draft: Draft) -> Iterator[tuple[str, str, Document, tuple[str, ...]]]:
-    """Yield topic, what it is of, and where that is declared. `govbus.kafka.topics` has the names; a test compares."""
-    prefix = draft.city.topic_prefix if draft.city is not None else ""
+    """Yield topic, what it is of, and where that is declared."""
+    topics = Topics(draft.city.topic_prefix if draft.city is not None else "")
     for dataset in draft.datasets.values():
-        for room in ("raw", "current"):
-            yield f"{prefix}{room}.{dataset.id}", dataset.id, dataset.document, ()
+        for name in (topics.raw(dataset.id), topics.current(dataset.id)):
+            yield name, dataset.id, dataset.document, ()
     for ask in draft.asks.values():
         for dataset_id in ask.model.datasets:
-            topic = f"{prefix}share.{ask.id}.{dataset_id}"
-            yield topic, f"{ask.id}/{dataset_id}", ask.document, ("datasets", dataset_id)
+            view = f"{ask.id}/{dataset_id}"
+            yield topics.share(view), view, ask.document, ("datasets", dataset_id)
 
 
 def _topic_faults(draft: Draft) -> Iterator[Fault]:

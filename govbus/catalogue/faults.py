@@ -39,6 +39,7 @@ class FaultCode(StrEnum):
     INVALID_SCHEMA = "invalid_schema"
     OPTIONAL_WITHOUT_DEFAULT = "optional_without_default"
     INCOMPATIBLE_SCHEMA = "incompatible_schema"
+    FIXED_ONCE_APPLIED = "fixed_once_applied"
     INVALID_KEY = "invalid_key"
     MISSING_SAMPLE = "missing_sample"
     SAMPLE_REFUSED = "sample_refused"
@@ -134,6 +135,10 @@ MEANING: dict[FaultCode | WarningCode, str] = {
     FaultCode.OPTIONAL_WITHOUT_DEFAULT: 'An optional field that is not written ["null", T] with default null.',
     FaultCode.INCOMPATIBLE_SCHEMA: (
         "A schema change that readers or writers of an applied schema would not survive (FULL_TRANSITIVE)."
+    ),
+    FaultCode.FIXED_ONCE_APPLIED: (
+        "A change of what stays as it was first applied: the city's partitions, a dataset's key; or an epoch that "
+        "falls."
     ),
     FaultCode.INVALID_KEY: (
         "A key field that the schema does not have, that may be null or whose type makes no key; or a "

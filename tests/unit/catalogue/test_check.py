@@ -24,14 +24,10 @@ from unit.catalogue.small_city import (
 )
 
 from govbus.catalogue.check import check, load
-from govbus.catalogue.check_city import _topics
-from govbus.catalogue.draft import drafted
 from govbus.catalogue.faults import FaultCode, WarningCode
 from govbus.catalogue.model import Catalogue
-from govbus.catalogue.reader import read
 from govbus.catalogue.views import share_views
 from govbus.errors import DeclarationError, Fault
-from govbus.kafka.topics import Topics
 from govbus.rules.mask import Pass
 from govbus.rules.share import ShareView, Withheld
 
@@ -207,22 +203,6 @@ def test_a_withheld_ask_gives_no_view(tmp_path: Path) -> None:
 def test_a_record_of_another_purpose_is_not_a_warning(tmp_path: Path) -> None:
     """A dataset that nobody asks for, and a subscriber without ask, are well."""
     assert _warnings(tmp_path, {ASK: None, WEATHER_ASK: None}) == []
-
-
-def test_topic_names_are_those_of_the_bus(tmp_path: Path) -> None:
-    """Collisions and lengths are judged on the very names that the bus uses."""
-    write_city(tmp_path, {CITY: FILES[CITY] + "topic_prefix: demo.\n"})
-    topics = Topics("demo.")
-
-    judged = {(topic, what) for topic, what, _, _ in _topics(drafted(read(tmp_path, []), []))}
-
-    datasets = ("police.person", "weather.reading")
-    views = ("school.places/police.person", "school.heat/weather.reading")
-    assert judged == {
-        *((topics.raw(each), each) for each in datasets),
-        *((topics.current(each), each) for each in datasets),
-        *((topics.share(each), each) for each in views),
-    }
 
 
 def test_a_subscriber_may_be_the_department_of_the_same_name(tmp_path: Path) -> None:
