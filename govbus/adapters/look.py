@@ -50,6 +50,7 @@ class Look:
             "deleted": self.counts.deleted,
             "unchanged": self.counts.unchanged,
             "rejected": self.rejections,
+            "reasons": dict(self.rejected),
             "held": self.held,
         }
 
