@@ -32,7 +32,7 @@ from govbus.codec.framing import header
 from govbus.codec.schemas import DELETED, record_schema
 from govbus.codec.view_schema import view_schema
 from govbus.exchange.transaction import Transactions
-from govbus.exchange.worker import BATCH_RECORDS, Worker
+from govbus.exchange.worker import BATCH_RECORDS, SLICE_RECORDS, Worker
 from govbus.health import Health
 from govbus.kafka import clients
 from govbus.kafka.pseudonym_keys import key_file
@@ -93,8 +93,14 @@ def catalogue(prefix: str) -> Catalogue:
     )  # fmt: skip
     asks = {
         f"{name}.bench": Ask(
-            subscriber=name, ask="bench", purpose="bench", legal_basis="bench", scenario="bench", until=until,
-            datasets={DATASET: AskedDataset(fields=wanted, rows=rows)}, delivery={"kind": "topic"},
+            subscriber=name,
+            ask="bench",
+            purpose="bench",
+            legal_basis="bench",
+            scenario="bench",
+            until=until,
+            datasets={DATASET: AskedDataset(fields=wanted, rows=rows)},
+            delivery={"kind": "topic"},
         )  # fmt: skip
         for name, (wanted, rows) in asked.items()
     }
@@ -211,9 +217,14 @@ def run_copy(settings: Settings, prefix: str) -> float:
             continue
         began = began or time.perf_counter()
         messages = [first, *consumer.consume(BATCH_RECORDS - 1, 0.0)]
-        outputs = [(target, m.partition(), m.key(), m.value(), m.timestamp()[1], None) for m in messages]
-        moved = {(m.topic(), m.partition()): m.offset() + 1 for m in messages}
-        transactions.commit(outputs, consumer, [TopicPartition(t, p, o) for (t, p), o in moved.items()])
+        with transactions.open():
+            for at in range(0, len(messages), SLICE_RECORDS):
+                transactions.produce(
+                    (target, m.value(), m.key(), m.partition(), None, None, m.timestamp()[1], None)
+                    for m in messages[at : at + SLICE_RECORDS]
+                )
+            moved = {(m.topic(), m.partition()): m.offset() + 1 for m in messages}
+            transactions.commit(consumer, [TopicPartition(t, p, o) for (t, p), o in moved.items()])
         done += len(messages)
     seconds = time.perf_counter() - began
     consumer.close()
@@ -262,12 +273,18 @@ def measure(settings: Settings) -> None:
             "events": len(batch),
             "event_bytes": round(size),
             "partitions": PARTITIONS,
-            "subscribers": {name: {"fields": paths, "rows": rows, "masks": masks} for name, (paths, rows, masks) in ASKS.items()},
+            "subscribers": {
+                name: {"fields": paths, "rows": rows, "masks": masks} for name, (paths, rows, masks) in ASKS.items()
+            },
             "ratio_of_limit": ratio["median"],
             "events_per_second": rig.spread(exchanges)["median"],
             "limit_events_per_second": rig.spread(copies)["median"],
             "peak_memory_mb": round(max(memory)),
-            "spread": {"ratio_of_limit": ratio, "events_per_second": rig.spread(exchanges), "limit": rig.spread(copies)},
+            "spread": {
+                "ratio_of_limit": ratio,
+                "events_per_second": rig.spread(exchanges),
+                "limit": rig.spread(copies),
+            },
         },
     )
     print(f"exchange / copy = {ratio['median']} ({ratio['min']} .. {ratio['max']})   {file.relative_to(ROOT)}")

@@ -8,7 +8,7 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,8 @@ from govbus.rules.share import ShareView
 Project = Callable[[bytes, Bounds], bytes | None]
 """From a canonical framed record and its bounds to the framed share value, or None where the row is withheld."""
 
-MEMO_ENTRIES = 30_000
+MEMO_ENTRIES = 65_536
+"""How many results a mask remembers: enough for every day of a century, every division, every usual band."""
 
 
 class Unmaskable(ValueError):
@@ -275,7 +276,8 @@ def _plain_masker(mask: Mask, avro_type: AvroType, key: bytes | None) -> Callabl
     logical = None if isinstance(resolved, str) else resolved.get("logicalType")
     match mask:
         case Keep() if kind == "string":
-            return _memo(lambda slot: _text_slot(mask_rules.kept(mask, _text(slot))))
+            # Not remembered: names and numbers differ from record to record.
+            return lambda slot: _text_slot(mask_rules.kept(mask, _text(slot)))
         case GeneraliseDivision(digits) if kind == "string":
             return _memo(lambda slot: _text_slot(_text(slot)[:digits]))
         case GeneraliseDate(unit) if kind == "int" and logical == "date":

@@ -67,8 +67,8 @@ class CompiledView:
         self.clear_key = view.key_in_clear
         self.ends_at_ms = None if (end := view.ends_at) is None else int(end.timestamp() * 1000)
         self._partitions = partitions
-        self._pseudonym_key = pseudonym_key
-        self._schema_id = schema_id
+        self.pseudonym_key = pseudonym_key
+        self.schema_id = schema_id
         self._newest = newest
         self.project: dict[bytes, Project] = {}
         """Per frame (schema id) of a held record the function to its share value."""
@@ -78,7 +78,7 @@ class CompiledView:
     def add_writer(self, writer: Writer) -> None:
         """Make the view ready for records of one more schema."""
         projection = compile_view(
-            self.view, writer.reader, self._newest, schema_id=self._schema_id, pseudonym_key=self._pseudonym_key
+            self.view, writer.reader, self._newest, schema_id=self.schema_id, pseudonym_key=self.pseudonym_key
         )
         self.project[header(writer.schema_id)] = projection.project
 
@@ -86,8 +86,8 @@ class CompiledView:
         """Return key and partition in the share topic of the record under *key* of input partition *partition*."""
         if self.clear_key:
             return key, partition
-        assert self._pseudonym_key is not None
-        shown = mask.pseudonymiser(self._pseudonym_key)(key)
+        assert self.pseudonym_key is not None
+        shown = mask.pseudonymiser(self.pseudonym_key)(key)
         return shown, crc32(shown) % self._partitions
 
 
@@ -103,9 +103,9 @@ class CompiledDataset:
         self.epoch = dataset.epoch
         self.time_based = dataset.versions == "time"
         self.department = dataset.department
-        self._key_paths = dataset.key
+        self.key_paths = dataset.key
         self.separators = len(dataset.key) - 1
-        self._formats: dict[str, IsCanonical] = {
+        self.formats: dict[str, IsCanonical] = {
             path: FORMATS[entry.format].is_canonical for path, entry in dataset.fields.items() if entry.format
         }
         self.writers: dict[int, Writer] = {}
@@ -113,13 +113,16 @@ class CompiledDataset:
             self.writers[schema_id] = self._writer(schema_id, schema)
         self.newest = self.writers[revision.schema_ids[dataset.id][-1][0]].reader
         self.by_frame: dict[bytes, Writer] = {header(number): writer for number, writer in self.writers.items()}
+        self.newest_frame = header(revision.schema_ids[dataset.id][-1][0])
+        self.loops: dict[object, Callable[..., None] | None] = {}
+        """The generated loops for usual records (`govbus.exchange.usual`), one per set of views."""
         self.deleted_frame = header(revision.deleted_schema_id)
         self.views: list[CompiledView] = []
 
     def _writer(self, schema_id: int, schema: Schema) -> Writer:
         reader = RecordReader(schema)
         return Writer(
-            schema_id, reader, reader.bounds, key_function(reader, self._key_paths), format_check(reader, self._formats)
+            schema_id, reader, reader.bounds, key_function(reader, self.key_paths), format_check(reader, self.formats)
         )
 
     def add_writer(self, schema_id: int, schema: Schema) -> None:

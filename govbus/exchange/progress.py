@@ -44,7 +44,7 @@ class ViewProgress:
         if self.before is not None:
             document["before"] = [self.before.revision, self.before.fingerprint]
             document["cursor"] = None if self.cursor is None else self.cursor.hex()
-        return (topic, partition, key_of(partition, view), json.dumps(document).encode(), 0, None)
+        return (topic, json.dumps(document).encode(), key_of(partition, view), partition, None, None, 0, None)
 
     @classmethod
     def parse(cls, value: bytes) -> ViewProgress:

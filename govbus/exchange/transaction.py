@@ -7,8 +7,8 @@ Nothing is rewound in place, because after an error librdkafka's view of the tra
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -48,8 +48,6 @@ class Transactions:
             batch_num_messages=20_000,
             message_max_bytes=64 * 1024 * 1024,
         )
-        self.current_ends: dict[tuple[str, int], int] = {}
-        """Per (topic, partition) asked for with `note_end`: one past the last record written there."""
 
     def start(self) -> None:
         """Take the id: ends the open transaction of an earlier holder. Raises `Unavailable` if it must be tried again."""
@@ -58,59 +56,58 @@ class Transactions:
         except KafkaException as error:
             raise clients.translate(error, "taking the transactional id", self._faults) from error
 
-    def commit(
-        self,
-        outputs: Iterable[Output],
-        consumer: Consumer | None = None,
-        offsets: list[TopicPartition] | None = None,
-        note_ends_of: Iterable[Output] = (),
-    ) -> None:
-        """Produce *outputs* and commit *offsets* of *consumer*'s group, all in one transaction.
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Begin a transaction; an error inside ends it and is translated.
 
-        The last outputs per current topic, given again in *note_ends_of*, have their offsets noted in `current_ends`.
-        Raises `Unavailable` or `Fenced`; the process must then end.
+        Raises `Unavailable` or `Fenced`, and `Rejected` where the brokers will never take what was produced; the process
+        must then end.
         """
-        producer = self._producer
-        noted = {id(output) for output in note_ends_of}
         try:
-            producer.begin_transaction()
-            produce = producer.produce
-            for output in outputs:
-                topic, partition, key, value, timestamp, headers = output
-                more: dict[str, Any] = {}
-                if headers is not None:
-                    more["headers"] = headers
-                if noted and id(output) in noted:
-                    more["on_delivery"] = self._note_end
-                while True:
-                    try:
-                        produce(topic, value, key, partition, timestamp=timestamp, **more)
-                        break
-                    except BufferError:
-                        producer.poll(0.05)
-            if consumer is not None and offsets:
-                producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), TIMEOUT_SECONDS)
-            began = time.perf_counter()
-            producer.commit_transaction(TIMEOUT_SECONDS)
-            metrics.EXCHANGE_COMMIT_SECONDS.observe(time.perf_counter() - began)
+            self._producer.begin_transaction()
+            yield
         except KafkaException as error:
             metrics.EXCHANGE_TRANSACTIONS.labels(outcome="aborted").inc()
-            self._abort()
+            self.abort()
             if _code(error) in _OF_THE_RECORD:
                 raise Rejected(RejectReason.UNPROCESSABLE) from error
             raise clients.translate(error, "the batch's transaction", self._faults) from error
+
+    def produce(self, outputs: Iterable[Output]) -> None:
+        """Produce *outputs* in the open transaction; they are on their way while the caller makes the next ones."""
+        produce: Callable[..., None] = self._producer.produce
+        for output in outputs:
+            try:
+                produce(*output)
+            except BufferError:
+                self._produce_slowly(output)
+
+    def commit(self, consumer: Consumer | None = None, offsets: list[TopicPartition] | None = None) -> None:
+        """Commit the open transaction together with *offsets* of *consumer*'s group."""
+        began = time.perf_counter()
+        if consumer is not None and offsets:
+            self._producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), TIMEOUT_SECONDS)
+        self._producer.commit_transaction(TIMEOUT_SECONDS)
+        metrics.EXCHANGE_COMMIT_SECONDS.observe(time.perf_counter() - began)
         metrics.EXCHANGE_TRANSACTIONS.labels(outcome="committed").inc()
 
-    def _note_end(self, error: object, message: Any) -> None:
-        if error is None:
-            self.current_ends[(message.topic(), message.partition())] = message.offset() + 1
-
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """End the open transaction as if it had not been."""
         try:
             self._producer.abort_transaction(5.0)
         except KafkaException as error:
             # The broker ends it after transaction.timeout.ms, or init_transactions of the next process does.
             log.warning("the transaction could not be aborted", error=error.args[0].name())
+
+    def _produce_slowly(self, output: Output) -> None:
+        """Produce, waiting while librdkafka's queue is full."""
+        produce: Callable[..., None] = self._producer.produce
+        while True:
+            try:
+                produce(*output)
+                return
+            except BufferError:
+                self._producer.poll(0.05)
 
 
 def _code(error: KafkaException) -> int | None:

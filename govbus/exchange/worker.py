@@ -22,7 +22,7 @@ from govbus.exchange import inputs
 from govbus.exchange.aborts import AbortMemory, Place
 from govbus.exchange.compiled import CompiledDataset, CompiledRevision
 from govbus.exchange.counting import Counting
-from govbus.exchange.difference import Arrival, Incoming, Output
+from govbus.exchange.difference import Arrival, Incoming, PartitionExchange
 from govbus.exchange.partition import AssignedPartition, Change
 from govbus.exchange.restore import Restore
 from govbus.exchange.state import PartitionState, discard
@@ -40,7 +40,10 @@ from govbus.rules.reject import RejectReason
 log = structlog.get_logger()
 
 BATCH_RECORDS = 10_000
+SLICE_RECORDS = 1_000
+"""How many records are taken in before what they give is put on its way."""
 TICK_SECONDS = 1.0
+CURRENT_ENDS_SECONDS = 10.0
 SESSION_TIMEOUT_MS = 15_000
 
 
@@ -62,6 +65,8 @@ class Worker:
         self._folder = settings.home / "state" / worker_id
         self._aborts = AbortMemory(self._folder, batch_records)
         self._last_tick = 0.0
+        self._current_ends: dict[tuple[str, int], int] = {}
+        self._current_ends_at = time.monotonic()
         self._refused_schemas: dict[tuple[str, int], RejectReason] = {}
 
     def stop(self) -> None:
@@ -92,6 +97,7 @@ class Worker:
                 self._poll()
                 self._bring_partitions_up()
                 self.health.set_ready(bool(self.partitions) and all(each.live for each in self.partitions.values()))
+                self._ask_current_ends()
                 self._counting.state(self.partitions)
         finally:
             self._close()
@@ -314,7 +320,9 @@ class Worker:
                 for topic, offset in partition.state.checkpoint.offsets.items()
             ),
         ]
-        self._transactions.commit([*outputs, record], self._consumer, position)
+        with self._transactions.open():
+            self._transactions.produce([*outputs, record])
+            self._transactions.commit(self._consumer, position)
         partition.progress[change.view] = change.progress
         if change.upserted or change.retracted:
             self._counting.changed(change)
@@ -353,12 +361,11 @@ class Worker:
         if not batches:
             return
         place = _place(next(iter(batches.values()))[0][4])
+        moved = self._moved_offsets(batches)
         try:
-            if not self._accepted(batches, place):
-                return
-            outputs = [output for number in batches for output in self.partitions[number].exchange.outputs]
-            moved = self._moved_offsets(batches)
-            self._transactions.commit(outputs, self._consumer, moved, self._last_current(outputs))
+            while not self._committed(batches, moved, place):
+                if self._stopping:
+                    return
         except (Unavailable, Fenced):
             self._aborts.failed(place, own=False)
             raise
@@ -369,14 +376,45 @@ class Worker:
         for offset in moved:
             self._offsets[offset.topic, offset.partition] = offset.offset
             self.partitions[offset.partition].state.checkpoint.offsets[offset.topic] = offset.offset
+        self._note_current_ends(moved)
         for number in batches:
-            self._write_state(self.partitions[number])
+            partition = self.partitions[number]
+            partition.state.write(partition.exchange.pending)
+            partition.exchange.clear()
         seconds = time.perf_counter() - began
         self._counting.batch([self.partitions[number] for number in batches], len(messages), seconds)
 
-    def _last_current(self, outputs: Sequence[Output]) -> list[Output]:
-        """Return the last output of each current topic and partition: their offsets say what the state stands for."""
-        return list({output[:2]: output for output in outputs if output[0] in self.revision.current_topics}.values())
+    def _committed(self, batches: dict[int, list[Arrival]], moved: list[TopicPartition], place: Place) -> bool:
+        """Exchange the batch in one transaction; False where the registry must be waited for: nothing of it is then kept.
+
+        Outputs are produced slice by slice, so that the brokers write one while the next is made.
+        """
+        with self._transactions.open():
+            try:
+                for number, arrivals in batches.items():
+                    self._exchange_slices(self.partitions[number].exchange, arrivals, place)
+            except Unavailable as error:
+                self._transactions.abort()
+                for number in batches:
+                    self.partitions[number].exchange.clear()
+                    self._counting.drop(self.partitions[number])
+                self.health.wait_for(metrics.Waiting.REGISTRY)
+                self.health.beat()
+                log.warning("waiting for the schema registry", reason=str(error))
+                return False
+            self.health.wait_for(None)
+            self._transactions.commit(self._consumer, moved)
+        return True
+
+    def _exchange_slices(self, exchange: PartitionExchange, arrivals: list[Arrival], place: Place) -> None:
+        if self._aborts.is_at_fault(place):
+            exchange.refuse(arrivals[0], RejectReason.UNPROCESSABLE)
+            arrivals = []
+        for begin in range(0, len(arrivals), SLICE_RECORDS):
+            exchange.accept(arrivals[begin : begin + SLICE_RECORDS])
+            self._transactions.produce(exchange.outputs)
+            exchange.outputs = []
+        self._transactions.produce(exchange.outputs)
 
     def _sorted_by_partition(self, messages: Sequence[Message]) -> dict[int, list[Arrival]]:
         batches: dict[int, list[Arrival]] = {}
@@ -413,29 +451,6 @@ class Worker:
                 self._change_views(partitions[number])
         return batches
 
-    def _accepted(self, batches: dict[int, list[Arrival]], place: Place) -> bool:
-        """Take the batch in; False when asked to stop while the registry is waited for: then nothing of it is kept."""
-        while True:
-            try:
-                for number, arrivals in batches.items():
-                    exchange = self.partitions[number].exchange
-                    if self._aborts.is_at_fault(place):
-                        exchange.refuse(arrivals[0], RejectReason.UNPROCESSABLE)
-                    else:
-                        exchange.accept(arrivals)
-            except Unavailable as error:
-                for number in batches:
-                    self.partitions[number].exchange.clear()
-                    self._counting.drop(self.partitions[number])
-                self.health.wait_for(metrics.Waiting.REGISTRY)
-                log.warning("waiting for the schema registry", reason=str(error))
-                self.health.beat()
-                if self._stopping:
-                    return False
-                continue
-            self.health.wait_for(None)
-            return True
-
     @staticmethod
     def _moved_offsets(batches: dict[int, list[Arrival]]) -> list[TopicPartition]:
         last: dict[tuple[str, int], int] = {}
@@ -444,13 +459,28 @@ class Worker:
                 last[exchange.dataset.raw_topic, number] = (message.offset() or 0) + 1
         return [TopicPartition(topic, number, offset) for (topic, number), offset in last.items()]
 
-    def _write_state(self, partition: AssignedPartition) -> None:
-        checkpoint, number = partition.state.checkpoint, partition.number
-        for (topic, of), end in self._transactions.current_ends.items():
-            if of == number and topic in checkpoint.currents:
-                checkpoint.currents[topic] = (checkpoint.currents[topic][0], end)
-        partition.state.write(partition.exchange.pending)
-        partition.exchange.clear()
+    def _note_current_ends(self, moved: Sequence[TopicPartition]) -> None:
+        """Keep in the states up to which end of each current topic they hold it.
+
+        Ends are asked for between two transactions, when nothing of ours is open, and believed only after the next one is
+        committed: that proves that nobody else had the partition in between.
+        """
+        committed = {each.partition for each in moved}
+        for (topic, number), end in self._current_ends.items():
+            if number in committed and number in self.partitions:
+                currents = self.partitions[number].state.checkpoint.currents
+                currents[topic] = (currents[topic][0], end)
+        self._current_ends = {each: end for each, end in self._current_ends.items() if each[1] not in committed}
+
+    def _ask_current_ends(self) -> None:
+        now = time.monotonic()
+        if now - self._current_ends_at < CURRENT_ENDS_SECONDS:
+            return
+        self._current_ends_at = now
+        live = [each.number for each in self.partitions.values() if each.live]
+        self._current_ends = inputs.ends(
+            self._admin, [(topic, number) for topic in self.revision.current_topics for number in live]
+        )
 
     def _consumer_fault(self, message: Message) -> None:
         error = message.error()
