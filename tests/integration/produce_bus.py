@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -178,6 +179,17 @@ class ProduceBus:
             if before is None or sent.version > before.version:
                 held[sent.key] = sent
         return {key: sent.record for key, sent in held.items() if sent.record is not None}
+
+    @contextmanager
+    def end_of_raw(self, dataset: str = "police.population") -> Iterator[Callable[[], int]]:
+        """Yield a quick function that tells how many records the raw topic has been given."""
+        topic = self.topics.raw(dataset)
+        consumer = Consumer({"bootstrap.servers": self.settings.need_bootstrap_servers(), "group.id": "test"})
+        partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        try:
+            yield lambda: sum(consumer.get_watermark_offsets(each, timeout=30)[1] for each in partitions)
+        finally:
+            consumer.close()
 
     def polls(self) -> list[tuple[str, bytes]]:
         """Return (key, value) of every completed look noted on bus.progress."""

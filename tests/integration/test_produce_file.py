@@ -6,10 +6,12 @@ import csv
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -471,9 +473,9 @@ def test_kill_9_in_the_middle_of_a_file_loses_and_doubles_nothing(
     """Killed again and again in the middle of a file, the adapter ends with raw's newest per key equal to the file."""
     random = Random(seed)
     police = police_with(settings, topic_prefix, CSV if mode == "snapshot" else CHANGES)
-    rows = people(range(30_000))
+    rows = people(range(60_000))
     if mode == "snapshot":
-        police.export(people(range(0, 30_000, 2), "旧"), "0.csv")
+        police.export(people(range(0, 60_000, 2), "旧"), "0.csv")
         police.once()
         police.export(rows, "1.csv")
     else:
@@ -483,23 +485,30 @@ def test_kill_9_in_the_middle_of_a_file_loses_and_doubles_nothing(
         lines += [changed("D", row, "2026-05-01 08:00:00") for row in rows[:100]]
         police.export(lines, "1.csv", header=CHANGES_HEADER)  # type: ignore[arg-type]
         rows = [*((row[0], "新", *row[2:]) for row in rows[100:10_000]), *rows[10_000:]]
-    kills = 0
-    while kills < 5:
-        reached = len(police.bus.raw()) + random.randrange(1, 9_000)
-        with subprocess.Popen(police.command("--once"), env=police.environment, stdout=subprocess.DEVNULL) as adapter:
-            while adapter.poll() is None and _raw_end(police) < reached:
-                time.sleep(0.005)
-            if adapter.poll() is not None:
-                break
-            adapter.send_signal(signal.SIGKILL)
-            adapter.wait()
-            kills += 1
-    assert kills, "the adapter was never killed in the middle"
+    kills = in_flight = 0
+    with police.bus.end_of_raw() as end:
+        while kills < 8:
+            reached = end() + random.randrange(1, 6_000)
+            with subprocess.Popen(
+                police.command("--once"), env=police.environment, stdout=subprocess.DEVNULL
+            ) as adapter:
+                while adapter.poll() is None and end() < reached:
+                    pass
+                if adapter.poll() is not None:
+                    break
+                adapter.send_signal(signal.SIGKILL)
+                adapter.wait()
+                kills += 1
+                in_flight += _has_unsettled(police)
+    assert in_flight, "no kill hit the adapter while records were in flight"
     look = police.once().looks.get("police.population")
     assert look is None or look.rejections == 0
     assert police.bus.newest() == held(rows)
     assert (police.folder / "done" / "1.csv").exists()
 
 
-def _raw_end(police: Police) -> int:
-    return sum(high for _, high in police.bus._watermarks(police.bus.topics.raw("police.population")).values())
+def _has_unsettled(police: Police) -> bool:
+    """Whether the killed adapter had written down a batch that it had not heard of."""
+    with closing(sqlite3.connect(journal_path(police.bus.settings.home, "police.population"))) as journal:
+        meta = dict(journal.execute("SELECT name, value FROM meta WHERE name IN ('intended', 'settled')"))
+    return bool(meta["intended"] > meta["settled"])
