@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
+from confluent_kafka import Consumer, TopicPartition
+
 from govbus import metrics
 from govbus.exchange.compiled import CompiledRevision
+from govbus.exchange.lag import Input, Lag
 from govbus.exchange.partition import AssignedPartition, Change
 
 STATE_SECONDS = 5.0
@@ -17,6 +20,7 @@ class Counting:
 
     def __init__(self, revision: CompiledRevision) -> None:
         self._state_at = 0.0
+        self.lag = Lag({topic: dataset.id for topic, dataset in revision.by_raw_topic.items()})
         metrics.CATALOGUE_REVISION.set(revision.number)
         for view in revision.views.values():
             labels = {"ask": f"{view.view.subscriber}.{view.view.ask}", "dataset": view.view.dataset}
@@ -81,15 +85,26 @@ class Counting:
         for outcome, number in (("upserted", change.upserted), ("retracted", change.retracted)):
             metrics.EXCHANGE_DELIVERIES.labels(ask=ask, dataset=dataset, outcome=outcome).inc(number)
 
-    def state(self, partitions: Mapping[int, AssignedPartition]) -> None:
-        """Set what changes slowly, every few seconds."""
+    def state(
+        self, partitions: Mapping[int, AssignedPartition], consumer: Consumer, offsets: Mapping[Input, int]
+    ) -> None:
+        """Set what changes slowly, every few seconds. *offsets* are the next to read of each input; asks no broker."""
         now = time.monotonic()
         if now - self._state_at < STATE_SECONDS:
             return
         self._state_at = now
         metrics.EXCHANGE_PARTITIONS.set(len(partitions))
+        metrics.EXCHANGE_STATE_RECORDS.set(sum(each.state.record_count() for each in partitions.values()))
         metrics.EXCHANGE_STATE_BYTES.set(sum(each.state.size_bytes() for each in partitions.values()))
         metrics.EXCHANGE_TRANSITIONS.set(sum(not each.live for each in partitions.values()))
         clocks = [each.clock_ms for each in partitions.values()]
         if clocks:
             metrics.EXCHANGE_CLOCK_TIMESTAMP.set(min(clocks) / 1000)
+        ends = {
+            # What the consumer last heard with a fetch; below 0 before the first one.
+            place: max(offset, consumer.get_watermark_offsets(TopicPartition(*place), cached=True)[1])
+            for place, offset in offsets.items()
+        }
+        for dataset, behind in self.lag.measure(ends, offsets, time.time()).items():
+            metrics.EXCHANGE_LAG_RECORDS.labels(dataset=dataset).set(behind.records)
+            metrics.EXCHANGE_LAG_SECONDS.labels(dataset=dataset).set(behind.seconds)

@@ -3,9 +3,9 @@
     poll a batch -> slice, validate -> version rule -> views before/after -> produce differences
     -> accepted records to current, progress, offsets into the same Kafka transaction -> commit -> write state
 
-The consumer group subscribes to one topic, ``bus.tick``; whoever is assigned its partition p takes p of every input. Range
-assignment over many topics breaks where members' lists differ (KAFKA-12759), and a new dataset changes the list without a
-rebalance. Ticks carry the brokers' clock: no decision here reads another one.
+The consumer group subscribes to one topic, ``bus.tick``; whoever is assigned its partition p takes p of every input.
+Range assignment over many topics breaks where members' lists differ (KAFKA-12759), and a new dataset changes the list
+without a rebalance. Ticks carry the brokers' clock: no decision here reads another one.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Worker:
                 self._bring_partitions_up()
                 self.health.set_ready(bool(self.partitions) and all(each.live for each in self.partitions.values()))
                 self._ask_current_ends()
-                self._counting.state(self.partitions)
+                self._counting.state(self.partitions, self._consumer, self._offsets)
         finally:
             self._close()
 
@@ -361,7 +361,8 @@ class Worker:
         if not batches:
             return
         place = _place(next(iter(batches.values()))[0][4])
-        moved = self._moved_offsets(batches)
+        last = self._last_arrivals(batches)
+        moved = [TopicPartition(*read, (arrival[4].offset() or 0) + 1) for read, arrival in last.items()]
         try:
             while not self._committed(batches, moved, place):
                 if self._stopping:
@@ -376,6 +377,8 @@ class Worker:
         for offset in moved:
             self._offsets[offset.topic, offset.partition] = offset.offset
             self.partitions[offset.partition].state.checkpoint.offsets[offset.topic] = offset.offset
+        for (topic, number), arrival in last.items():
+            self._counting.lag.reached((topic, number), arrival[3] / 1000)
         self._note_current_ends(moved)
         for number in batches:
             partition = self.partitions[number]
@@ -385,7 +388,8 @@ class Worker:
         self._counting.batch([self.partitions[number] for number in batches], len(messages), seconds)
 
     def _committed(self, batches: dict[int, list[Arrival]], moved: list[TopicPartition], place: Place) -> bool:
-        """Exchange the batch in one transaction; False where the registry must be waited for: nothing of it is then kept.
+        """Exchange the batch in one transaction; False where the registry must be waited for: nothing of it is then
+        kept.
 
         Outputs are produced slice by slice, so that the brokers write one while the next is made.
         """
@@ -452,18 +456,19 @@ class Worker:
         return batches
 
     @staticmethod
-    def _moved_offsets(batches: dict[int, list[Arrival]]) -> list[TopicPartition]:
-        last: dict[tuple[str, int], int] = {}
+    def _last_arrivals(batches: dict[int, list[Arrival]]) -> dict[tuple[str, int], Arrival]:
+        """Return the last record of the batch per raw topic and partition."""
+        last: dict[tuple[str, int], Arrival] = {}
         for number, arrivals in batches.items():
-            for exchange, _, _, _, message in arrivals:
-                last[exchange.dataset.raw_topic, number] = (message.offset() or 0) + 1
-        return [TopicPartition(topic, number, offset) for (topic, number), offset in last.items()]
+            for arrival in arrivals:
+                last[arrival[0].dataset.raw_topic, number] = arrival
+        return last
 
     def _note_current_ends(self, moved: Sequence[TopicPartition]) -> None:
         """Keep in the states up to which end of each current topic they hold it.
 
-        Ends are asked for between two transactions, when nothing of ours is open, and believed only after the next one is
-        committed: that proves that nobody else had the partition in between.
+        Ends are asked for between two transactions, when nothing of ours is open, and believed only after the next one
+        is committed: that proves that nobody else had the partition in between.
         """
         committed = {each.partition for each in moved}
         for (topic, number), end in self._current_ends.items():
