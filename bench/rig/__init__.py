@@ -15,7 +15,11 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 def machine() -> dict[str, object]:
     """Return what a reader needs to judge a figure: processor, cores, memory, system, Python."""
     model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     memory_kb = int(Path("/proc/meminfo").read_text().split("MemTotal:")[1].split()[0])
@@ -31,7 +35,12 @@ def machine() -> dict[str, object]:
 def spread(values: list[float], digits: int = 0) -> dict[str, object]:
     """Return median, least, greatest and all of *values*."""
     rounded = [round(value, digits) for value in values]
-    return {"median": round(statistics.median(values), digits), "min": min(rounded), "max": max(rounded), "all": rounded}
+    return {
+        "median": round(statistics.median(values), digits),
+        "min": min(rounded),
+        "max": max(rounded),
+        "all": rounded,
+    }
 
 
 def peak_memory_mb() -> float:

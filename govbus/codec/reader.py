@@ -1,12 +1,13 @@
 """Slicing instead of decoding: where each field of a record begins and ends, found by a generated function.
 
 An Avro record is its fields' encodings one after another. For each writer schema one Python function is generated that
-walks the bytes once, strictly (see `govbus.codec.walk`), and returns the boundaries of every field; a share view then joins
-slices. Fields of nested records (not of optional ones) have boundaries of their own, so policies can name them by dots.
+walks the bytes once, strictly (see `govbus.codec.walk`), and returns the boundaries of every field; a share view then
+joins slices. Fields of nested records (not of optional ones) have boundaries of their own, so policies can name them by
+dots.
 
-All strings are checked to be UTF-8, granted or not, so that acceptance never depends on policy. The check is paid once per
-run of neighbouring strings: such a run is decoded as a whole, which is the same as decoding each string alone because
-every length that stands between two strings is a single ASCII byte there; a longer one ends the run.
+All strings are checked to be UTF-8, granted or not, so that acceptance never depends on policy. The check is paid once
+per run of neighbouring strings: such a run is decoded as a whole, which is the same as decoding each string alone
+because every length that stands between two strings is a single ASCII byte there; a longer one ends the run.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class RecordReader:
             raise Malformed("the value ends too early or holds text that is not UTF-8") from error
 
     def source(self) -> tuple[list[str], dict[str, Any]]:
-        """Return the lines that walk a record ``v`` and leave the boundaries in ``b0``, ``b1`` and so on, and their names.
+        """Return the lines that walk a record ``v`` and leave the boundaries in ``b0``, ``b1`` and so on, and their
+        names.
 
         For whoever generates a function around them; they raise what `bounds` raises.
         """

@@ -1,8 +1,8 @@
 """Row conditions as Python expressions over a record's slices, true only where the condition is known to hold.
 
 A constant is encoded once and compared with the slice as it stands: two canonical encodings are equal exactly where the
-values are. The expressions keep Kleene's logic of `govbus.rules.condition`: for each part there is one expression that is
-true where the part is *known* true and one for known false; where neither holds it is unknown.
+values are. The expressions keep Kleene's logic of `govbus.rules.condition`: for each part there is one expression that
+is true where the part is *known* true and one for known false; where neither holds it is unknown.
 """
 
 from __future__ import annotations

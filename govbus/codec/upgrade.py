@@ -1,8 +1,8 @@
 """Records held under an older schema, brought into the newest one: Avro's schema resolution, on the bytes.
 
 Not by decoding to Python values and encoding those again: such values have forgotten which branch of a union they came
-from. Promotions that change bytes (int to double) are refused: two schemas that are compatible in both directions, as the
-registry demands of raw topics, never need one. Source: Apache Avro 1.11 specification, "Schema Resolution".
+from. Promotions that change bytes (int to double) are refused: two schemas that are compatible in both directions, as
+the registry demands of raw topics, never need one. Source: Apache Avro 1.11 specification, "Schema Resolution".
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Unresolvable(ValueError):
 def upgrade(writer: Schema, newest: Schema) -> Callable[[bytes], bytes]:
     """Return a function from a canonical framed record of *writer* to the same record under *newest*, frame unchanged.
 
-    Both must be linked. Fields that *writer* lacks take their defaults. Raises `Unresolvable` where the schemas are not compatible.
+    Both must be linked. Fields that *writer* lacks take their defaults. Raises `Unresolvable` where the schemas are not
+    compatible.
     """
     transcode = _Resolution().transcoder(writer, newest)
 

@@ -1,7 +1,7 @@
 """The schema of a share view: a function of the view's own fields and of nothing else of the source.
 
-No doc, alias, default or namespace is carried over, and named types are defined in place under the path they stand at, so
-that nothing in the schema tells of a field the subscriber was not granted.
+No doc, alias, default or namespace is carried over, and named types are defined in place under the path they stand at,
+so that nothing in the schema tells of a field the subscriber was not granted.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def self_contained(
     name: str,
     inside: frozenset[int] = frozenset(),
 ) -> AvroType:
-    """Return a linked *avro_type* with every named type defined in place, under the path it stands at, so that no two collide.
+    """Return a linked *avro_type* with every named type defined in place, under the path it stands at, so that no two
+    collide.
 
     Raises ValueError for a record that contains itself: it cannot be shared.
     """

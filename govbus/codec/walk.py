@@ -1,8 +1,9 @@
 """Walking over Avro bytes, strictly: where does a value end, and is it in canonical form?
 
-*Accepted means canonical*: shortest varints in range, booleans 0 or 1, union and enum indexes in range, every string valid
-UTF-8, arrays and maps as one block with a positive count. `Malformed` bytes are a reject. `NonCanonical` ones are valid
-Avro in another layout (Java writes arrays in blocks with byte sizes); `govbus.codec.canonical` lays them out anew once.
+*Accepted means canonical*: shortest varints in range, booleans 0 or 1, union and enum indexes in range, every string
+valid UTF-8, arrays and maps as one block with a positive count. `Malformed` bytes are a reject. `NonCanonical` ones are
+valid Avro in another layout (Java writes arrays in blocks with byte sizes); `govbus.codec.canonical` lays them out anew
+once.
 
 A walker is a function ``(value, start, depth) -> end``. It may raise IndexError where the bytes end too early; callers
 treat that as malformed. Encoding: Apache Avro 1.11 specification, "Binary encoding".

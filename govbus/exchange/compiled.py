@@ -203,8 +203,8 @@ def _key_for(view: ShareView, revision: Revision, pseudonym_keys: PseudonymKeys)
 def view_fingerprint(view: ShareView, revision: Revision) -> str:
     """Return 16 hex digits that differ wherever two views could send different bytes for some record.
 
-    Covers fields, masks, conditions, key, schemas of the dataset and of the view, and the pseudonym key in use. `until` is
-    not part of it: a longer term alone changes no row.
+    Covers fields, masks, conditions, key, schemas of the dataset and of the view, and the pseudonym key in use. `until`
+    is not part of it: a longer term alone changes no row.
     """
     masked = any(isinstance(each, Pseudonym) for _, each in view.fields) or not view.key_in_clear
     parts: list[Any] = [

@@ -2,9 +2,9 @@
 
     outputs = diff(view(records before), view(records after))
 
-No Kafka, no clock, no disk: what is held comes from a lookup, what shall be written is left in `PartitionExchange.outputs`
-and `.pending`, and the worker writes both in one transaction. Records of one key in a batch see each other through
-`pending`, so a batch is as good as its records one by one.
+No Kafka, no clock, no disk: what is held comes from a lookup, what shall be written is left in
+`PartitionExchange.outputs` and `.pending`, and the worker writes both in one transaction. Records of one key in a batch
+see each other through `pending`, so a batch is as good as its records one by one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from govbus.rules.version import MAX_AHEAD_MICROSECONDS, MAX_VERSION, Verdict
 
 Headers = list[tuple[str, bytes]]
 Output = tuple[str, bytes | None, bytes | None, int, None, None, int, Headers | None]
-"""Topic, value, key, partition, (no callbacks), timestamp in milliseconds, headers: as `Producer.produce` takes them."""
+"""Topic, value, key, partition, no callbacks, timestamp in milliseconds, headers: as `Producer.produce` takes them."""
 
 HOUR_MS = 3_600_000
 
@@ -95,8 +95,8 @@ class DatasetExchange:
 class PartitionExchange:
     """Accepts what arrives on one partition.
 
-    *held* looks up a state key (dataset prefix + record key). After a batch, `outputs` holds what to produce, in order, and
-    `pending` the state values to write once it is committed; `clear` forgets both.
+    *held* looks up a state key (dataset prefix + record key). After a batch, `outputs` holds what to produce, in order,
+    and `pending` the state values to write once it is committed; `clear` forgets both.
     """
 
     def __init__(
@@ -144,8 +144,8 @@ class PartitionExchange:
     def accept_each(self, arrivals: Iterable[Arrival]) -> None:
         """Take in records of any kind, one by one, in order of arrival.
 
-        Raises `Unavailable` (through *unknown_schema*) where the batch must be tried again later; nothing of it may then
-        be kept.
+        Raises `Unavailable` (through *unknown_schema*) where the batch must be tried again later; nothing of it may
+        then be kept.
         """
         partition, partitions, limit_bytes = self.partition, self._partitions, self._max_record_bytes
         pending, stored_at, outputs = self.pending, self._held, self.outputs

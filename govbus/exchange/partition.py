@@ -28,7 +28,7 @@ class Change:
 
 @dataclass(slots=True, eq=False)
 class AssignedPartition:
-    """What this worker holds of one partition. `restore` is None once the state is whole; `live` once views are right."""
+    """What this worker holds of one partition: `restore` is None once its state is whole, `live` once views are right."""
 
     number: int
     state: PartitionState
@@ -82,8 +82,8 @@ class AssignedPartition:
     def changes(self, revision: CompiledRevision, compiled: Callable[[int], CompiledRevision]) -> Iterator[Change]:
         """Yield slice after slice of what must be sent until every view is at its wanted version.
 
-        *compiled* gives a superseded revision ready to run. Each slice must be committed before the next is taken; after
-        a crash the iteration starts again where the committed progress stands.
+        *compiled* gives a superseded revision ready to run. Each slice must be committed before the next is taken;
+        after a crash the iteration starts again where the committed progress stands.
         """
         wanted = self.wanted(revision)
         for view_id in sorted(set(wanted) | set(self.progress)):
@@ -105,7 +105,8 @@ class AssignedPartition:
         assert progress.before is not None
         old, new = _view(view_id, progress.before, compiled), _view(view_id, progress.now, compiled)
         dataset_id = view_id.partition("/")[2]
-        # The present readers know every schema that a held record can have; a dropped dataset's are in the old revision.
+        # The present readers know every schema that a held record can have; a dropped dataset's are in the old
+        # revision.
         holder = revision if dataset_id in revision.datasets else compiled(progress.before.revision)
         exchange = DatasetExchange(holder.datasets[dataset_id], self.state.prefix(dataset_id))
         cursor = progress.cursor

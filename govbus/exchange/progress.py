@@ -1,7 +1,7 @@
 """What has been sent under which revision: a fact of each partition, kept on ``bus.progress``.
 
-Written in the same transaction as the differences it speaks of, and restored before anything else is sent. A view that is
-being changed has both revisions and a cursor: keys up to the cursor are under the new one, later keys under the old.
+Written in the same transaction as the differences it speaks of, and restored before anything else is sent. A view that
+is being changed has both revisions and a cursor: keys up to the cursor are under the new one, later keys under the old.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class ViewProgress:
         document = json.loads(value)
         if document.get("format") != FORMAT:
             raise ProgressFormatError(
-                f"bus.progress has format {document.get('format')}, this govbus reads {FORMAT}: run the govbus that wrote it"
+                f"bus.progress has format {document.get('format')}, this govbus reads {FORMAT}: run the "
+                "govbus that wrote it"
             )
         before, cursor = document.get("before"), document.get("cursor")
         return cls(

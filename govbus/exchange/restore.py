@@ -1,9 +1,9 @@
 """Rebuilding a partition's state from its ``current`` topics, and its progress from ``bus.progress``.
 
-Raw topics cannot serve as changelog: compaction would keep what arrived last, and a stale record may. The order matters:
-committed offsets first (by the caller), *then* the high watermark of every topic, records of open transactions included,
-*then* reading committed records until the position passes that mark. Reading only to the last stable offset can lose a
-committed batch for ever (KAFKA-10167).
+Raw topics cannot serve as changelog: compaction would keep what arrived last, and a stale record may. The order
+matters: committed offsets first (by the caller), *then* the high watermark of every topic, records of open transactions
+included, *then* reading committed records until the position passes that mark. Reading only to the last stable offset
+can lose a committed batch for ever (KAFKA-10167).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The state of one partition on disk: the latest accepted record per key, and which committed offsets it stands for.
 
-One RocksDB per partition. Everything a batch changes goes in with one atomic write, after its transaction is committed, so
-the state is always that of some committed offsets; if they are not the group's, `govbus.exchange.restore` reads the rest
-from the ``current`` topics. Losing the folder loses time, never data.
+One RocksDB per partition. Everything a batch changes goes in with one atomic write, after its transaction is committed,
+so the state is always that of some committed offsets; if they are not the group's, `govbus.exchange.restore` reads the
+rest from the ``current`` topics. Losing the folder loses time, never data.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Transactions:
         )
 
     def start(self) -> None:
-        """Take the id: ends the open transaction of an earlier holder. Raises `Unavailable` if it must be tried again."""
+        """Take the id, which ends the open transaction of an earlier holder. Raises `Unavailable` to be tried again."""
         try:
             self._producer.init_transactions(TIMEOUT_SECONDS)
         except KafkaException as error:
@@ -60,8 +60,8 @@ class Transactions:
     def open(self) -> Iterator[None]:
         """Begin a transaction; an error inside ends it and is translated.
 
-        Raises `Unavailable` or `Fenced`, and `Rejected` where the brokers will never take what was produced; the process
-        must then end.
+        Raises `Unavailable` or `Fenced`, and `Rejected` where the brokers will never take what was produced; the
+        process must then end.
         """
         try:
             self._producer.begin_transaction()

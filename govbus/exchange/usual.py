@@ -1,10 +1,11 @@
 """The loop for usual records, generated per dataset and views: nearly all there are, at a fraction of the cost.
 
 A usual record is framed under the newest schema, canonical, with its right key on its right partition, valid, with a
-version in microseconds, and new or newer than what is held under the same schema. For such a record the generated loop does
-exactly what `PartitionExchange.accept_each` does, without calls between the steps: the walk over its bytes, the checks and
-every view's projection stand in one function. Whatever is not usual, for whatever reason, is handed to `accept_each`, which
-alone decides about rejects, stale versions, duplicates, deletions and older schemas. A property test holds the two equal.
+version in microseconds, and new or newer than what is held under the same schema. For such a record the generated loop
+does exactly what `PartitionExchange.accept_each` does, without calls between the steps: the walk over its bytes, the
+checks and every view's projection stand in one function. Whatever is not usual, for whatever reason, is handed to
+`accept_each`, which alone decides about rejects, stale versions, duplicates, deletions and older schemas. A property
+test holds the two equal.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ class _Loop:
         ]
 
     def _views(self) -> list[str]:
-        """Return the lines that leave each view's value after in ``n0``, ``n1`` and so on, None where it is withheld."""
+        """Return the lines that leave each view's value in ``n0``, ``n1`` and so on: None where it is withheld."""
         lines: list[str] = []
         for n, view in enumerate(self.views):
             spliced = splice(

@@ -5,9 +5,9 @@ A condition is a mapping of field to test (several fields: all must hold), or on
     {household_division: {prefix: "8903"}, status: {in: [A, B]}}
     {any: [{age: {range: {from: 0, to: 17}}}, {not: {school_code: {is_null: true}}}]}
 
-Truth has three values (Kleene's strong logic): a test of a missing value is neither true nor false but unknown,
-``not`` unknown is unknown, and a row is released only where the whole condition is *true*. So an absent value never opens
-a door, not even through ``not``. Only ``is_null`` answers about absence itself. Dates compare as their ISO 8601 text.
+Truth has three values (Kleene's strong logic): a test of a missing value is neither true nor false but unknown, ``not``
+unknown is unknown, and a row is released only where the whole condition is *true*. So an absent value never opens a
+door, not even through ``not``. Only ``is_null`` answers about absence itself. Dates compare as their ISO 8601 text.
 """
 
 from __future__ import annotations

@@ -37,6 +37,6 @@ REMEDY: dict[RejectReason, str] = {
     RejectReason.VERSION_MISSING: "a deletion needs a `version` header with a decimal number",
     RejectReason.VERSION_RANGE: "versions run from 1 to 2^62",
     RejectReason.VERSION_AHEAD: "the version's time is more than an hour ahead: set the source's clock right",
-    RejectReason.VERSION_CONFLICT: "this version was sent before with other values: send the right ones with a higher one",
+    RejectReason.VERSION_CONFLICT: "this version was sent before with other values: send right ones with a higher one",
     RejectReason.UNPROCESSABLE: "the bus cannot process this record and put it aside alone: tell the operators",
 }
