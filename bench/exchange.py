@@ -101,7 +101,7 @@ def catalogue(prefix: str) -> Catalogue:
             until=until,
             datasets={DATASET: AskedDataset(fields=wanted, rows=rows)},
             delivery={"kind": "topic"},
-        )  # fmt: skip
+        )
         for name, (wanted, rows) in asked.items()
     }
     city = City(

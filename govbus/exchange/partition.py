@@ -28,7 +28,7 @@ class Change:
 
 @dataclass(slots=True, eq=False)
 class AssignedPartition:
-    """What this worker holds of one partition: `restore` is None once its state is whole, `live` once views are right."""
+    """What this worker holds of one partition: `restore` is None once its state is whole, `live` once views are so."""
 
     number: int
     state: PartitionState
