@@ -190,14 +190,17 @@ def deliver_command(
     until_caught_up: Annotated[
         bool, typer.Option("--until-caught-up", help="End once everything shared so far is delivered.")
     ] = False,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="Write everything there is as files once more, then end.")
+    ] = False,
 ) -> None:
-    """Deliver an ask into its subscriber's Postgres or files, each change once."""
+    """Deliver an ask into its subscriber's Postgres or files, each change once; for topics, show how to read them."""
     from rich.console import Console
 
     from govbus.delivery.process import run_delivery
 
     settings, topics = settings_of(context), topics_of(context)
-    run_delivery(settings, topics, subscriber, ask, Console(), until_caught_up=until_caught_up)
+    run_delivery(settings, topics, subscriber, ask, Console(), until_caught_up=until_caught_up, snapshot=snapshot)
 
 
 # --- the reference city ----------------------------------------------------------------------------------------------
@@ -206,7 +209,9 @@ def deliver_command(
 @app.command("city")
 def city_command(
     context: typer.Context,
-    out: Annotated[Path, typer.Option("--out", help="The folder for the city's data; an earlier city in it goes.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder for it, by default city in the data folder.")
+    ] = None,
     people: Annotated[int, typer.Option("--people", min=1, max=20_000_000, help="How many citizens.")] = 20_000,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.")] = 1,
     waves: Annotated[int, typer.Option("--waves", min=0, max=99, help="Days of later changes.")] = 4,
@@ -223,6 +228,7 @@ def city_command(
     from govbus.ops.city.generator import City
 
     settings = settings_of(context)
+    out = out or settings.home / "city"
     if bring is not None:
         show_bringing(out, bring, drop or settings.home / "drop", settings.need_postgres_url(), Console())
         return

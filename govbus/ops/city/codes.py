@@ -65,8 +65,9 @@ class CitizenIds:
 
 
 def wrong_check(code: str) -> str:
-    """Return *code* with another last character than the right one, still of the same form."""
-    return code[:-1] + ("0" if code[-1] != "0" else "1")
+    """Return *code* with a last character that makes it neither a citizen id nor a USCC, but keeps its form."""
+    right = {code[-1], uscc_check(code[:17])}
+    return code[:-1] + next(digit for digit in "012" if digit not in right)
 
 
 def old_citizen_id(citizen_id: str) -> str | None:

@@ -199,7 +199,7 @@ FAULTS: tuple[Fault, ...] = (
            lambda _, r: wrong_check(r["landlord_id"])),
     _fault("id_of_parent", f"{_PUPIL}:citizen_id", 0.001, "accepted", "wrong",
            lambda _, r: r["guardian_id"], lambda r: r["guardian_id"] is not None),
-    _fault("person_twice", f"{_POPULATION}:citizen_id", 0.0012, "accepted", "wrong", _second_person,
+    _fault("person_twice", f"{_POPULATION}:citizen_id", 0.002, "accepted", "wrong", _second_person,
            lambda r: r["alive_status"] == "1"),
     _fault("uscc_check", f"{_FIRM}:uscc", 0.002, "rejected", "none", lambda _, r: wrong_check(r["uscc"])),
     _fault("registration_no_for_uscc", f"{_INSURANCE}:employer", 0.0005, "rejected", "none",
