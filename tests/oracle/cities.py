@@ -83,7 +83,7 @@ def _document_fields(rng: Random, schema: dict[str, Any], document: dict[str, An
         elif not isinstance(kind, Record):
             if rng.random() < 0.1:
                 entry |= {"share": "not_shared", "basis": "依法不予共享"}
-            if kind == masks.TEXT and rng.random() < 0.15:
+            if kind == masks.TEXT and rng.random() < 0.3:
                 entry["format"] = rng.choice(sorted(FORMATS))
         document["fields"][path] = entry
     for path in set(document["fields"]) - set(every_path(record)):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -94,21 +95,24 @@ class Latest:
     held: dict[str, Event] = field(default_factory=dict)
     verdicts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, event: Event) -> str:
-        """Take one event in and return its verdict: accepted, duplicate, stale or conflict."""
-        verdict = self._verdict(event)
+    def add(self, event: Event, same: Callable[[Any, Any], bool] = eq) -> str:
+        """Take one event in and return its verdict: accepted, duplicate, stale or conflict.
+
+        *same* says of two records of equal version (None for a deletion) whether they are equal.
+        """
+        verdict = self._verdict(event, same)
         if verdict == "accepted":
             self.held[event.key] = event
         self.verdicts[verdict] += 1
         return verdict
 
-    def _verdict(self, event: Event) -> str:
+    def _verdict(self, event: Event, same: Callable[[Any, Any], bool]) -> str:
         held = self.held.get(event.key)
         if held is None or (event.epoch, event.version) > (held.epoch, held.version):
             return "accepted"
         if (event.epoch, event.version) < (held.epoch, held.version):
             return "stale"
-        return "duplicate" if event.record == held.record else "conflict"
+        return "duplicate" if same(event.record, held.record) else "conflict"
 
     def records(self) -> dict[str, Any]:
         """Return key -> record of every key that is not deleted."""

@@ -1,0 +1,327 @@
+"""The exchange on logs in memory: what is committed lasts, what is not is gone, and it can die anywhere.
+
+The code under test is the bus's own (compiled revisions, accepting, changing views, state on disk); this module plays
+Kafka and the loop around it. A commit is all or nothing, logs keep their offsets through compaction, and a crash loses
+everything but logs, committed offsets and the state folders.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from oracle.views import Declared
+
+from govbus.catalogue.model import Ask, Catalogue, City, Dataset, Subscriber
+from govbus.catalogue.views import share_views
+from govbus.codec.schemas import DELETED, record_schema
+from govbus.codec.view_schema import view_schema
+from govbus.exchange.compiled import CompiledRevision
+from govbus.exchange.difference import refuse_unknown
+from govbus.exchange.held import Held
+from govbus.exchange.partition import AssignedPartition
+from govbus.exchange.progress import ViewProgress, view_of
+from govbus.exchange.state import PartitionState
+from govbus.kafka.revisions import Revision, fingerprint
+from govbus.rules.share import ShareView
+
+CONTACT = {"role": "数据管理岗"}
+PROGRESS = "bus.progress"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record of a log, and the message as the worker asks about it."""
+
+    at: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+    sent_headers: tuple[tuple[str, bytes], ...] = ()
+
+    def headers(self) -> object:
+        return list(self.sent_headers)
+
+    def offset(self) -> int:
+        return self.at
+
+
+Log = list[Entry]
+
+
+class Died(Exception):
+    """The process is gone."""
+
+
+@dataclass
+class Registry:
+    """Schema ids by content, as a registry gives them."""
+
+    ids: dict[str, int] = field(default_factory=dict)
+
+    def id_of(self, schema: Mapping[str, Any]) -> int:
+        return self.ids.setdefault(repr(schema), len(self.ids) + 1)
+
+
+def catalogue(declared: Declared) -> Catalogue:
+    """Return the declarations as the bus's own models, with the entries that play no part here."""
+    about = {"title": "目录", "region": "890000", "contact": CONTACT}
+    datasets = {
+        name: Dataset.model_validate(
+            {
+                **about,
+                **_day_free(document),
+                "department": name.split(".")[0],
+                "dataset": name.split(".")[1],
+                "resource_code": "101001/000001",
+                "update": {"cycle": "daily"},
+                "legal_basis": "依据",
+                "grants": [{"legal_basis": "依据", **grant} for grant in document["grants"]],
+                "avro": declared.schemas[name],
+            }
+        )
+        for name, document in declared.datasets.items()
+    }
+    subscribers = {
+        name: Subscriber.model_validate({**about, "subscriber": name, "code": "", **document})
+        for name, document in declared.subscribers.items()
+    }
+    asks = {
+        name: Ask.model_validate(
+            {
+                "subscriber": name.split(".")[0],
+                "ask": name.split(".")[1],
+                "legal_basis": "依据",
+                "scenario": "核验",
+                "delivery": {"kind": "topic"},
+                **document,
+            }
+        )
+        for name, document in declared.asks.items()
+        if document["datasets"]
+    }
+    return Catalogue(city=City.model_validate(declared.city), datasets=datasets, subscribers=subscribers, asks=asks)
+
+
+def _day_free(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {word: each for word, each in document.items() if word != "grants"}
+
+
+class SimulatedBus:
+    """Logs, offsets and revisions; `start` a worker, `step` it, `kill` it, start another."""
+
+    def __init__(self, folder: Path, rng: Random) -> None:
+        self.folder = folder
+        self.rng = rng
+        self.registry = Registry()
+        self.deleted_id = self.registry.id_of(DELETED)
+        self.logs: dict[tuple[str, int], Log] = {}
+        self.ends: Counter[tuple[str, int]] = Counter()
+        self.committed: Counter[tuple[str, int]] = Counter()
+        self.revisions: dict[int, Revision] = {}
+        self.keys: dict[tuple[str, str], bytes] = {}
+        self.processed_under: dict[tuple[str, int, int], int] = {}
+        self.verdicts: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
+        self.partitions: dict[int, AssignedPartition] = {}
+        self.compiled: dict[int, CompiledRevision] = {}
+
+    # --- what apply does ----------------------------------------------------------------------------------------------
+
+    def apply(self, declared: Declared, pseudonym_keys: Mapping[str, bytes]) -> None:
+        """Add a revision; a worker takes it when it starts."""
+        number = len(self.revisions) + 1
+        content = catalogue(declared)
+        schema_ids: dict[str, tuple[tuple[int, dict[str, Any]], ...]] = {}
+        for name, dataset in content.datasets.items():
+            newest = record_schema(dataset.avro)
+            older = self.revisions[number - 1].schema_ids[name] if number > 1 else ()
+            pair = (self.registry.id_of(newest), newest)
+            schema_ids[name] = (*(each for each in older if each[0] != pair[0]), pair)
+        views = [view for view in share_views(content) if isinstance(view, ShareView)]
+        for name, key in pseudonym_keys.items():
+            self.keys[name, fingerprint(key)] = key
+        revision = Revision(
+            number=number,
+            applied_at="",
+            catalogue=content,
+            schema_ids=schema_ids,
+            view_schema_ids={
+                view.id: self.registry.id_of(view_schema(content.datasets[view.dataset].avro, view)) for view in views
+            },
+            deleted_schema_id=self.deleted_id,
+            pseudonym_keys={name: fingerprint(key) for name, key in pseudonym_keys.items()},
+        )
+        # What a worker reads has been through JSON.
+        self.revisions[number] = Revision.model_validate_json(revision.model_dump_json())
+
+    @property
+    def newest_revision(self) -> int:
+        return max(self.revisions)
+
+    # --- Kafka --------------------------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        arrived_ms: int,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> int:
+        """Append to a log and return the offset."""
+        place = (topic, partition)
+        at = self.ends[place]
+        self.logs.setdefault(place, []).append(Entry(at, key, value, arrived_ms, tuple(headers)))
+        self.ends[place] = at + 1
+        return at
+
+    def compact(self) -> None:
+        """Forget what a later record of the same key supersedes, in the logs where compaction may."""
+        for (topic, partition), log in self.logs.items():
+            if not topic.startswith("raw.") and not topic.startswith("reject."):
+                last = {entry.key: entry.at for entry in log}
+                self.logs[topic, partition] = [entry for entry in log if last[entry.key] == entry.at]
+
+    def compacted(self, topic: str) -> dict[bytes, tuple[int, Entry]]:
+        """What a reader of the whole topic ends up with: key -> partition and last record, tombstones gone."""
+        found: dict[bytes, tuple[int, Entry]] = {}
+        for (name, partition), log in self.logs.items():
+            if name == topic:
+                here = {entry.key: entry for entry in log}
+                for key, entry in here.items():
+                    assert key is not None
+                    assert entry.value is None or key not in found, "one key in two partitions"
+                    if entry.value is not None:
+                        found[key] = (partition, entry)
+        return found
+
+    # --- the worker ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start a worker on the newest revision: restore, then bring every view to it. May die on the way."""
+        self.compiled = {}
+        self.revision = self._compile(self.newest_revision)
+        for number in range(self.revision.partitions):
+            self.partitions[number] = self._restored(number)
+
+    def _compile(self, number: int) -> CompiledRevision:
+        if number not in self.compiled:
+            self.compiled[number] = CompiledRevision(self.revisions[number], lambda name, mark: self.keys[name, mark])
+        return self.compiled[number]
+
+    def _restored(self, number: int) -> AssignedPartition:
+        state = PartitionState(self.folder / str(number))
+        partition = AssignedPartition.open(number, state, self.revision, refuse_unknown)
+        self.partitions[number] = partition
+        offsets = {topic: self.committed[topic, number] for topic in partition.datasets}
+        known = state.checkpoint
+        if known.offsets != offsets:
+            for name, dataset in self.revision.datasets.items():
+                topic = dataset.current_topic
+                begin = known.currents.get(topic, ("", 0))[1]
+                pending = {}
+                for entry in self.logs.get((topic, number), []):
+                    if entry.at >= begin and entry.value is not None and entry.key is not None:
+                        held = Held.from_current(entry.value, _epoch(entry), dataset.deleted_frame)
+                        pending[state.prefix(name) + entry.key] = held.stored()
+                state.write(pending)
+                self._maybe_die(0.05)
+            known.offsets = offsets
+            known.currents = {
+                each.current_topic: ("id", self.ends[each.current_topic, number])
+                for each in self.revision.datasets.values()
+            }
+            state.write({})
+        for entry in self.logs.get((PROGRESS, number), []):
+            view = view_of(entry.key or b"")
+            assert view is not None
+            assert entry.value is not None
+            partition.progress[view] = ViewProgress.parse(entry.value)
+        return partition
+
+    def tick(self, now_ms: int) -> None:
+        """Tell every partition the time; views that come or end by it are changed."""
+        for partition in self.partitions.values():
+            partition.clock_ms = max(partition.clock_ms, now_ms)
+            if not partition.live or partition.expired():
+                self._change_views(partition)
+
+    def _change_views(self, partition: AssignedPartition) -> None:
+        for change in partition.changes(self.revision, self._compile):
+            self._maybe_die(0.03)
+            record = change.progress.record(PROGRESS, partition.number, change.view)
+            self._append([*change.outputs, record])
+            partition.progress[change.view] = change.progress
+            self._maybe_die(0.03)
+        partition.activate(self.revision)
+
+    def step(self, number: int, most: int) -> bool:
+        """Let one partition take in at most *most* records; False where there is nothing to read."""
+        partition = self.partitions[number]
+        batch: list[tuple[str, Entry]] = []
+        topics = list(partition.datasets)
+        self.rng.shuffle(topics)
+        for topic in topics:
+            unread = [e for e in self.logs.get((topic, number), []) if e.at >= self.committed[topic, number]]
+            batch += [(topic, entry) for entry in unread[: most - len(batch)]]
+        if not batch:
+            return False
+        partition.clock_ms = max(partition.clock_ms, *(entry.timestamp_ms for _, entry in batch))
+        if partition.expired():
+            self._change_views(partition)
+        exchange = partition.exchange
+        exchange.accept(
+            [(partition.datasets[topic], entry.key, entry.value, entry.timestamp_ms, entry) for topic, entry in batch]
+        )
+        self._maybe_die(0.04)
+        self._append(exchange.outputs)
+        for topic, entry in batch:
+            self.committed[topic, number] = entry.at + 1
+            self.processed_under[topic, number, entry.at] = self.revision.number
+        self._count(partition)
+        self._maybe_die(0.04)
+        checkpoint = partition.state.checkpoint
+        checkpoint.offsets = {topic: self.committed[topic, number] for topic in partition.datasets}
+        for each in self.revision.datasets.values():
+            checkpoint.currents[each.current_topic] = ("id", self.ends[each.current_topic, number])
+        partition.state.write(exchange.pending)
+        exchange.clear()
+        return True
+
+    def _append(self, outputs: Sequence[Any]) -> None:
+        for topic, value, key, partition, _, _, timestamp_ms, headers in outputs:
+            self.publish(topic, partition, key, value, timestamp_ms, headers or ())
+
+    def _count(self, partition: AssignedPartition) -> None:
+        for each in partition.datasets.values():
+            self.verdicts.update(accepted=each.accepted, duplicate=each.duplicate, stale=each.stale)
+            self.rejected.update({str(reason): count for reason, count in each.rejected.items()})
+            each.forget_counts()
+
+    # --- death --------------------------------------------------------------------------------------------------------
+
+    deadly = False
+    """Whether the process may die by itself at its weak points."""
+
+    def _maybe_die(self, chance: float) -> None:
+        if self.deadly and self.rng.random() < chance:
+            raise Died
+
+    def kill(self, *, lose_state: bool = False) -> None:
+        """End the process; with *lose_state* its folders are gone too."""
+        for partition in self.partitions.values():
+            partition.state.close()
+        self.partitions = {}
+        if lose_state:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _epoch(entry: Entry) -> int:
+    return int(dict(entry.sent_headers).get("epoch") or 0)
