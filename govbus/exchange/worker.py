@@ -226,9 +226,8 @@ class Worker:
         ids = inputs.topic_ids(self._admin, list(currents))
         state = PartitionState(folder)
         known = state.checkpoint.currents
-        if any(
-            topic in known and (known[topic][0] != ids[topic] or known[topic][1] > marks[topic]) for topic in currents
-        ):
+        others = set(known) - set(currents)
+        if others or any(known[topic][0] != ids[topic] or known[topic][1] > marks[topic] for topic in known):
             log.warning("the state is of other topics and is restored anew", partition=number)
             state.close()
             discard(folder)
