@@ -92,6 +92,10 @@ class PostgresSink:
     def reloading(self) -> bool:
         return bool(self._reloading)
 
+    @property
+    def asked_anew(self) -> bool:
+        return False
+
     def begin(self, plan: Plan, logs: Mapping[str, TopicLog], schema_of: SchemaOf) -> Beginning:
         """Make and change tables as *plan* says, decide where to read on, and write that down; all or nothing."""
         positions: dict[Partition, int] = {}

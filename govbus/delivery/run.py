@@ -9,20 +9,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from govbus import metrics
 from govbus.catalogue.delivery import FileDelivery, PostgresDelivery, TopicDelivery
+from govbus.delivery.file import FileSink
+from govbus.delivery.file_format import FileFormat, file_format
+from govbus.delivery.file_part import want_snapshot
 from govbus.delivery.plan import Plan, known_schema, plan_of
 from govbus.delivery.position import TopicLog
 from govbus.delivery.postgres import PostgresSink
-from govbus.delivery.share import Batch, Partition, ShareReader
-from govbus.delivery.sink import P, Sink, Written
+from govbus.delivery.progress import Lag, Writing
+from govbus.delivery.share import Partition, ShareReader
+from govbus.delivery.sink import Sink, Written
 from govbus.delivery.waiting import PASSING, Wait, wait_of
 from govbus.errors import GovbusError, Unavailable
 from govbus.health import Health
@@ -48,8 +52,20 @@ class NothingApplied(GovbusError):
     """No catalogue was ever applied to these brokers."""
 
 
+DELIVERED = "delivered"
+"""Under the data folder: the folders of file deliveries."""
+
+
 class NotOurs(GovbusError):
-    """The ask is delivered by topic: its subscriber reads Kafka itself and there is nothing to run."""
+    """The ask's kind of delivery has no such thing; the text says what it has instead."""
+
+
+class DeliveredByTopic(NotOurs):
+    """The subscriber reads the topics of `plan` itself: there is nothing to run."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(f"{plan.ask.id} is delivered by topic: its subscriber reads Kafka itself, nothing runs here")
+        self.plan = plan
 
 
 class _BeginAnew(Unavailable):
@@ -81,17 +97,20 @@ def deliver(
     ask: str,
     *,
     until_caught_up: bool = False,
+    snapshot: bool = False,
     stop: threading.Event | None = None,
     health: Health | None = None,
 ) -> Report:
     """Deliver *ask* until *stop* is set, or once to the end that its topics have now; return what was done.
 
+    With *snapshot*, files get everything there is once more beside the changes, and the delivery ends there.
+
     Raises, before anything was delivered, whatever a person has to put right (`UnknownAsk`, `SettingsError`,
     `TableTaken`); later such faults are waited out with a log line. Raises `Fenced` if another sink of this ask took
     over: end the process then.
     """
-    delivery = _Delivery(settings, topics, subscriber, ask, stop or threading.Event(), health, Report())
-    delivery.run(until_caught_up)
+    delivery = _Delivery(settings, topics, subscriber, ask, stop or threading.Event(), health, Report(), snapshot)
+    delivery.run(until_caught_up or snapshot)
     return delivery.report
 
 
@@ -104,6 +123,7 @@ class _Delivery:
     stop: threading.Event
     health: Health | None
     report: Report
+    snapshot: bool = False
     began: bool = False
 
     @property
@@ -153,11 +173,11 @@ class _Delivery:
             at_end.callback(sink.close)
             beginning = sink.begin(plan, logs, self._schema_of(plan, registry, reader, catalogue_end))
             self._began(plan, beginning.reloads, beginning.removed)
-            reader.assign(beginning.positions)
+            reader.assign(beginning.positions, beginning.since)
             if not beginning.positions:
                 if until_caught_up:
                     return True
-                self._idle(reader, catalogue_end)
+                self._idle(plan, reader, logs, catalogue_end)
             targets = {(topic, p): each.end for topic, found in logs.items() for p, each in found.partitions.items()}
             return self._pump(plan, reader, sink, logs, catalogue_end, targets if until_caught_up else None)
 
@@ -170,12 +190,20 @@ class _Delivery:
     def _sink(self, plan: Plan) -> Sink[Any]:
         match plan.delivery:
             case PostgresDelivery(schema_=schema):
+                if self.snapshot:
+                    raise NotOurs(f"{self.ask_id} is delivered into Postgres, whose tables are a snapshot at all times")
                 url = self.settings.need_postgres_url()
                 return PostgresSink(url, schema, application=f"govbus deliver {self.subscriber} {self.ask}")
-            case FileDelivery():
-                raise NotImplementedError
+            case FileDelivery(format=name, folder=folder):
+                return self._file_sink(self.settings.home / DELIVERED / folder, file_format(name))
             case TopicDelivery():
-                raise NotOurs(f"{self.ask_id} is delivered by topic: its subscriber reads Kafka, nothing runs here")
+                raise DeliveredByTopic(plan)
+
+    def _file_sink(self, folder: Path, written_as: FileFormat) -> FileSink:
+        if self.snapshot:
+            want_snapshot(folder)
+            self.snapshot = False
+        return FileSink(folder, written_as)
 
     def _list(self, plan: Plan, logs: Mapping[str, TopicLog]) -> None:
         self.report.revision = plan.revision
@@ -223,14 +251,16 @@ class _Delivery:
         targets: Mapping[Partition, int] | None,
     ) -> bool:
         looked_at = touched_at = time.monotonic()
-        lag = _Lag(plan, reader)
-        with _Writing(sink, self._count, plan.ask.id) as writing:
+        # A file would wait for more changes to come; who asked to be brought up to date waits for none.
+        limits = sink.limits if targets is None else replace(sink.limits, end_when_level=True)
+        lag = Lag(plan, reader)
+        with Writing(sink, self._count, plan.ask.id) as writing:
             while not self.stop.is_set():
                 if targets is not None and _reached(reader.positions, targets):
                     writing.settle()
                     if not sink.reloading:
-                        return True
-                batch = reader.batch(sink.limits, self.stop)
+                        break
+                batch = reader.batch(limits, self.stop)
                 if self.health is not None:
                     self.health.beat()
                 if not batch and time.monotonic() - touched_at > TOUCH_SECONDS:
@@ -241,11 +271,15 @@ class _Delivery:
                 if reader.level or not batch:
                     writing.settle()
                     lag.show()
+                reader.tell_group(writing.positions)
                 if time.monotonic() - looked_at > LOOK_SECONDS:
                     lag.show()
-                    self._look(reader, logs, catalogue_end)
+                    self._look(plan, reader, logs, catalogue_end)
+                    if sink.asked_anew:
+                        raise _BeginAnew("a snapshot was asked for")
                     looked_at = time.monotonic()
             writing.settle()
+            reader.tell_group(writing.positions, at_once=True)
         return True
 
     def _count(self, written: Mapping[str, Written]) -> None:
@@ -260,81 +294,20 @@ class _Delivery:
                     "rows that the store cannot hold", ask=self.ask_id, dataset=dataset, rows=counts.undeliverable
                 )
 
-    def _look(self, reader: ShareReader, logs: Mapping[str, TopicLog], catalogue_end: int) -> None:
+    def _look(self, plan: Plan, reader: ShareReader, logs: Mapping[str, TopicLog], catalogue_end: int) -> None:
         if reader.end_of(self.topics.catalogue) != catalogue_end:
             raise _BeginAnew("a new revision was applied")
-        now = reader.logs(logs)
+        now = reader.logs(each.topic for each in plan.delivered)
         if {topic: found.topic_id for topic, found in now.items()} != {t: found.topic_id for t, found in logs.items()}:
             raise _BeginAnew("a share topic was deleted or made again")
 
-    def _idle(self, reader: ShareReader, catalogue_end: int) -> None:
-        """Nothing of the ask is granted: wait for a revision that says otherwise."""
+    def _idle(self, plan: Plan, reader: ShareReader, logs: Mapping[str, TopicLog], catalogue_end: int) -> None:
+        """Nothing of the ask can be read: wait for a revision, or a topic, that changes this."""
         while not self.stop.wait(LOOK_SECONDS):
             if self.health is not None:
                 self.health.beat()
-            self._look(reader, {}, catalogue_end)
+            self._look(plan, reader, logs, catalogue_end)
 
 
 def _reached(positions: Mapping[Partition, int], targets: Mapping[Partition, int]) -> bool:
     return all(positions.get(partition, target) >= target for partition, target in targets.items())
-
-
-class _Writing:
-    """Writes one batch in a thread while the next is read and prepared: the database works, and so does Python.
-
-    Batches are written one after another, and none after one that failed: `write` and `settle` raise its error.
-    """
-
-    def __init__(self, sink: Sink[P], count: Callable[[Mapping[str, Written]], None], ask: str) -> None:
-        self._sink = sink
-        self._count = count
-        self._seconds = metrics.DELIVERY_BATCH_SECONDS.labels(ask=ask)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="govbus-writing")
-        self._running: tuple[Future[Mapping[str, Written]], float] | None = None
-
-    def write(self, batch: Batch) -> None:
-        """Prepare *batch*, wait for the one before, then begin to write this one."""
-        began = time.perf_counter()
-        prepared = self._sink.prepare(batch)
-        self.settle()
-        self._running = self._thread.submit(self._sink.write, prepared), began
-
-    def settle(self) -> None:
-        """Return when everything that was begun is written."""
-        if self._running is None:
-            return
-        (future, began), self._running = self._running, None
-        self._count(future.result())
-        self._seconds.observe(time.perf_counter() - began)
-
-    def __enter__(self) -> _Writing:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Whatever is still being written ends before the sink is closed; counted or not, its positions tell.
-        self._thread.shutdown(wait=True)
-
-
-class _Lag:
-    """Shows how far the sink is behind, per dataset."""
-
-    def __init__(self, plan: Plan, reader: ShareReader) -> None:
-        self._reader = reader
-        self._datasets = {each.topic: each.dataset for each in plan.delivered}
-        self._ask = plan.ask.id
-        self._level_at = dict.fromkeys(self._datasets, time.monotonic())
-
-    def show(self) -> None:
-        now = time.monotonic()
-        behind = dict.fromkeys(self._datasets, 0)
-        level = dict.fromkeys(self._datasets, True)
-        for (topic, partition), position in self._reader.positions.items():
-            if not self._reader.is_level((topic, partition)):
-                level[topic] = False
-                end = self._reader.high_watermark(topic, partition)
-                behind[topic] += max(0, (end or position) - position)
-        for topic, dataset in self._datasets.items():
-            if level[topic]:
-                self._level_at[topic] = now
-            metrics.DELIVERY_LAG_RECORDS.labels(ask=self._ask, dataset=dataset).set(behind[topic])
-            metrics.DELIVERY_LAG_SECONDS.labels(ask=self._ask, dataset=dataset).set(now - self._level_at[topic])

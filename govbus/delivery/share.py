@@ -61,13 +61,14 @@ class Batch:
     """What was read since the batch before: per topic the last value of every key (None: deleted), and positions.
 
     `moves` are the positions before and after; `level` are partitions that then stood at the end of the log, at
-    `began_at` or later.
+    `began_at` or later. `recent` are those changes that stand behind the offsets `ShareReader.assign` was given.
     """
 
     began_at: datetime
     changes: dict[str, dict[bytes, bytes | None]] = field(default_factory=dict)
     moves: dict[Partition, tuple[int, int]] = field(default_factory=dict)
     level: set[Partition] = field(default_factory=set)
+    recent: dict[str, dict[bytes, bytes | None]] = field(default_factory=dict)
     records: int = 0
     bytes: int = 0
 
@@ -99,6 +100,7 @@ class ShareReader:
         )
         self._positions: dict[Partition, int] = {}
         self._level: set[Partition] = set()
+        self._since: dict[Partition, int] = {}
         self._denied: set[str] = set()
         self._committed_at = time.monotonic()
 
@@ -155,8 +157,9 @@ class ShareReader:
         except KafkaException as error:
             raise clients.translate(error, "asking for the offsets of share topics", self._faults) from error
 
-    def assign(self, positions: Mapping[Partition, int]) -> None:
-        """Read from *positions* on, and nothing else."""
+    def assign(self, positions: Mapping[Partition, int], since: Mapping[Partition, int] | None = None) -> None:
+        """Read from *positions* on, and nothing else; changes from *since* on are told apart (`Batch.recent`)."""
+        self._since = dict(since or {})
         self._positions = dict(positions)
         self._level = set()
         self._consumer.assign([TopicPartition(topic, p, offset) for (topic, p), offset in positions.items()])
@@ -181,7 +184,6 @@ class ShareReader:
             if not before and batch.records:
                 give_up_at = time.monotonic() + limits.linger_seconds
         batch.level = {partition for partition in batch.moves if partition in self._level}
-        self._commit_to_group()
         return batch
 
     def touch(self) -> Batch:
@@ -211,6 +213,8 @@ class ShareReader:
         if changes is None:
             changes = batch.changes[topic] = {}
         changes[key] = value
+        if self._since and offset >= self._since.get((topic, partition), offset + 1):
+            batch.recent.setdefault(topic, {})[key] = value
         batch.records += 1
         batch.bytes += len(key) + (len(value) if value is not None else 0)
 
@@ -235,15 +239,13 @@ class ShareReader:
             raise clients.translate(error, "reading share topics", self._faults)
         log.warning("reading interrupted", error=error.name(), topic=topic)
 
-    def _commit_to_group(self) -> None:
+    def tell_group(self, positions: Mapping[Partition, int], *, at_once: bool = False) -> None:
+        """Commit *positions*, which are written, to the consumer group, now and then: for whoever looks at its lag."""
         now = time.monotonic()
-        if now - self._committed_at < _GROUP_COMMIT_SECONDS or not self._positions:
-            return
-        self._committed_at = now
-        self._consumer.commit(offsets=self._places(), asynchronous=True)
-
-    def _places(self) -> list[TopicPartition]:
-        return [TopicPartition(topic, p, offset) for (topic, p), offset in self._positions.items()]
+        if positions and (at_once or now - self._committed_at >= _GROUP_COMMIT_SECONDS):
+            self._committed_at = now
+            places = [TopicPartition(topic, p, offset) for (topic, p), offset in positions.items()]
+            self._consumer.commit(offsets=places, asynchronous=True)
 
     def high_watermark(self, topic: str, partition: int) -> int | None:
         """Return the end of the log as of the last fetch, None before the first."""
@@ -251,12 +253,7 @@ class ShareReader:
         return high if high >= 0 else None
 
     def close(self) -> None:
-        """Let go of the brokers; the group is told the last positions, for whoever looks at its lag."""
-        if self._positions:
-            try:
-                self._consumer.commit(offsets=self._places(), asynchronous=False)
-            except KafkaException as error:
-                log.warning("the group was not told the last positions", error=error.args[0].name())
+        """Let go of the brokers; commits under way are awaited."""
         self._consumer.close()
 
     def __enter__(self) -> ShareReader:

@@ -15,11 +15,15 @@ SchemaOf = Callable[[int], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Where to read on; which topics are read from their start, and why; rows already removed, by dataset."""
+    """Where to read on; which topics are read from their start, and why; rows already removed, by dataset.
+
+    `since`: partitions of which a batch shall tell apart what stands from this offset on (`Batch.recent`).
+    """
 
     positions: Mapping[Partition, int]
     reloads: Mapping[str, ReloadReason] = field(default_factory=dict)
     removed: Mapping[str, int] = field(default_factory=dict)
+    since: Mapping[Partition, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -60,6 +64,10 @@ class Sink(Protocol[P]):
     @property
     def reloading(self) -> bool:
         """Whether a reload is still running: rows that will be swept may still be there."""
+
+    @property
+    def asked_anew(self) -> bool:
+        """Whether somebody asked for something that the sink does when it begins."""
 
     def close(self) -> None:
         """Let go of the store."""
