@@ -34,6 +34,10 @@ class Restore:
     deleted_frame: bytes
     starts: dict[str, int]
     marks: dict[str, int]
+    offsets: dict[str, int]
+    """The committed input offsets that the state stands for once all is read."""
+    currents: dict[str, tuple[str, int]]
+    """Per current topic its id and its mark: up to where the state then holds it."""
     progress: dict[str, ViewProgress] = field(default_factory=dict)
     waiting_for: set[str] = field(default_factory=set)
     positions: dict[str, int] = field(default_factory=dict)
@@ -52,6 +56,7 @@ class Restore:
     def step(self, reader: Consumer, timeout_seconds: float) -> bool:
         """Read a slice; return whether all is read. Records are written as they come: later ones are never older."""
         if not self.waiting_for:
+            self._finish()
             return True
         pending: dict[bytes, bytes] = {}
         prefixes = {topic: self.state.prefix(dataset) for topic, dataset in self.datasets.items()}
@@ -86,7 +91,15 @@ class Restore:
             self.state.write(pending)
         metrics.EXCHANGE_RESTORED_RECORDS.inc(restored)
         metrics.EXCHANGE_RESTORE_REMAINING_RECORDS.set(self.remaining)
-        return not self.waiting_for
+        if self.waiting_for:
+            return False
+        self._finish()
+        return True
+
+    def _finish(self) -> None:
+        self.state.checkpoint.offsets = self.offsets
+        self.state.checkpoint.currents = self.currents
+        self.state.write({})
 
     def _reached(self, topic: str, position: int) -> None:
         self.positions[topic] = max(position, self.positions[topic])

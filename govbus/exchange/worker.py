@@ -237,8 +237,9 @@ class Worker:
         present = {topic: offset for topic, offset in committed.items() if offset is not None}
         whole = state.checkpoint.offsets == present and set(known) >= set(currents)
         starts = {topic: marks[topic] if whole else known.get(topic, ("", 0))[1] for topic in currents}
-        state.checkpoint.offsets = present
-        state.checkpoint.currents = {topic: (ids[topic], marks[topic]) for topic in currents}
+        if not whole:
+            # Until all is read the state stands for no offsets: a crash in between must not leave it believed.
+            state.checkpoint.offsets = {}
         progress_end = inputs.ends(self._admin, [(self.topics.progress, number)])[(self.topics.progress, number)]
         partition.restore = Restore(
             partition=number,
@@ -248,6 +249,8 @@ class Worker:
             deleted_frame=next(iter(self.revision.datasets.values())).deleted_frame,
             starts={**starts, self.topics.progress: 0},
             marks={**marks, self.topics.progress: progress_end},
+            offsets=present,
+            currents={topic: (ids[topic], marks[topic]) for topic in currents},
         )
         return partition
 
@@ -291,7 +294,6 @@ class Worker:
         if restore.step(self._reader, timeout_seconds=0.1):
             partition.progress = restore.progress
             partition.restore = None
-            partition.state.write({})
             self._stop_reading()
             log.info("partition restored", partition=partition.number)
 
