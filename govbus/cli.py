@@ -316,6 +316,27 @@ def rejects_command(
         list_rejects(topic, wanted, limit, console, as_json)
 
 
+@app.command("demo")
+def demo_command(
+    context: typer.Context,
+    people: Annotated[int, typer.Option(min=100, max=2_000_000, help="How many citizens the city has.")] = 20_000,
+    changes: Annotated[int, typer.Option(min=0, help="About how many rows change afterwards.")] = 2_000,
+    keep: Annotated[
+        bool, typer.Option("--keep", envvar="KEEP", help="Leave everything running at the end, to look at.")
+    ] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop what a demo with --keep left running.")] = False,
+) -> None:
+    """Run the whole bus on this machine with the city in this folder: publish, exchange, deliver, change, count."""
+    from rich.console import Console
+
+    from govbus.ops.demo.run import Demo, run_demo, stop_demo
+
+    if stop:
+        stop_demo(settings_of(context), Console())
+    else:
+        run_demo(settings_of(context), Demo(people, changes, keep), Console())
+
+
 def _show(show: Callable[[Console], None], document: object, as_json: bool) -> None:
     from rich.console import Console
 

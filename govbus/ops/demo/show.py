@@ -1,0 +1,118 @@
+"""The demo's closing tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from govbus.ops.columns import Cell, show_columns
+from govbus.ops.demo.examples import FIRST, SECOND, Example, Examples
+from govbus.ops.demo.figures import AskRow, DatasetRow, reasons
+from govbus.rules.mask import Drop, Pass
+
+NOT_DELIVERED = "·"
+
+
+def show_datasets(rows: list[DatasetRow], console: Console) -> None:
+    """Show what departments published and what was refused of it, by reason."""
+    _title(console, "What departments published")
+    table: list[list[Cell]] = []
+    for row in rows:
+        by_bus = f"{reasons(row.rejected_by_bus)} (by the bus)" if row.rejected_by_bus else ""
+        by_adapter = f"{reasons(row.refused_by_adapter)} (before publishing)" if row.refused_by_adapter else ""
+        table.append(
+            [
+                row.dataset,
+                f"{row.published:,}",
+                f"{row.accepted:,}",
+                f"{row.duplicate:,}",
+                f"{row.stale:,}",
+                "; ".join(filter(None, (by_adapter, by_bus))) or "0",
+            ]
+        )
+    totals = [sum(getattr(row, name) for row in rows) for name in ("published", "accepted", "duplicate", "stale")]
+    refused = sum(row.refused_by_adapter.total() + row.rejected_by_bus.total() for row in rows)
+    table.append([_bold("all"), *(_bold(f"{each:,}") for each in totals), _bold(f"{refused:,}")])
+    head = ["dataset", "events in", "accepted", "duplicate", "stale", "rejected"]
+    show_columns(console, head, table, right=(1, 2, 3, 4))
+
+
+def show_asks(rows: list[AskRow], console: Console) -> None:
+    """Show what subscribers hold and what was sent to them."""
+    _title(console, "What subscribers received")
+    table: list[list[Cell]] = []
+    before = ""
+    for row in rows:
+        if row.ask != before:
+            table.append([Text(row.ask, style="cyan")])
+            before = row.ask
+        figures = (row.held, row.upserted, row.retracted, row.unchanged, row.withheld)
+        table.append([f"  {row.dataset}", *(f"{each:,}" for each in figures), row.held_in])
+    head = ["ask and dataset", "rows held", "upserts", "retractions", "nothing to send", "withheld", "held, counted in"]
+    show_columns(console, head, table, right=(1, 2, 3, 4, 5))
+    console.print(
+        "Withheld: accepted records that a row condition kept back. Nothing to send: the change touched no granted "
+        "field.",
+        style="dim",
+        soft_wrap=True,
+    )
+
+
+def show_delays(delays: Mapping[str, tuple[float, float] | None], console: Console) -> None:
+    """Show p50 and p99 per phase of the demo."""
+    _title(console, "Delay from publish to the subscribers' topics")
+    rows: list[list[Cell]] = [
+        [phase, f"{found[0] * 1000:,.0f} ms", f"{found[1] * 1000:,.0f} ms"]
+        for phase, found in delays.items()
+        if found is not None
+    ]
+    show_columns(console, ["", "p50", "p99"], rows, right=(1, 2))
+
+
+def show_examples(examples: Examples, told: list[Example], console: Console) -> None:
+    """Show each person field by field: at the source, and as both subscribers see it."""
+    _title(console, "Three people, at the source and as two subscribers see them (a fictional city: nobody is meant)")
+    shown = [
+        path
+        for path in examples.dataset.fields
+        if path in examples.first.masks or path in examples.second.masks or path in ("household_address", "phone")
+    ]
+    for number, example in enumerate(told, start=1):
+        rows: list[list[Cell]] = [[Text(f"{number}. {example.story}", style="cyan")]]
+        for path in shown:
+            rows.append(
+                [
+                    f"  {path} {examples.dataset.fields[path].title}",
+                    _value(example.source, path, delivered=True),
+                    _masked(example.first, path, examples.first.masks),
+                    _masked(example.second, path, examples.second.masks),
+                ]
+            )
+        show_columns(console, ["field", "at the source", FIRST, SECOND], rows)
+
+
+def _masked(row: Mapping[str, Any] | None, path: str, masks: Mapping[str, object]) -> Text:
+    mask = masks.get(path, Drop())
+    text = _value(row, path, delivered=not isinstance(mask, Drop))
+    return Text(text, style="" if isinstance(mask, Pass) else "dim" if isinstance(mask, Drop) else "yellow")
+
+
+def _value(row: Mapping[str, Any] | None, path: str, *, delivered: bool) -> str:
+    if row is None:
+        return "no row"
+    if not delivered:
+        return NOT_DELIVERED
+    value = row.get(path)
+    return "" if value is None else str(value)
+
+
+def _title(console: Console, text: str) -> None:
+    console.print()
+    console.print(Text(text, style="bold"), soft_wrap=True)
+
+
+def _bold(text: str) -> Text:
+    return Text(text, style="bold")

@@ -1,0 +1,69 @@
+"""Waiting until the bus is at rest: everything published is exchanged, everything shared is delivered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from govbus.catalogue.model import Catalogue
+from govbus.catalogue.views import share_views
+from govbus.errors import Unavailable
+from govbus.kafka.topics import Topics
+from govbus.ops.demo.commands import Commands
+from govbus.ops.demo.steps import Step
+from govbus.ops.topic_scan import Partition, TopicScan
+from govbus.rules.share import ShareView
+
+LOOK_SECONDS = 0.5
+PATIENCE_SECONDS = 300.0
+"""Without any movement for so long, something is wrong."""
+
+
+class Rest:
+    """Watches one city's topics and groups."""
+
+    def __init__(self, scan: TopicScan, topics: Topics, catalogue: Catalogue, commands: Commands) -> None:
+        self._scan, self._topics, self._commands = scan, topics, commands
+        self._raws = [topics.raw(dataset) for dataset in catalogue.datasets]
+        self._shares: dict[str, list[str]] = {}
+        for view in share_views(catalogue):
+            ask = catalogue.asks[f"{view.subscriber}.{view.ask}"]
+            if isinstance(view, ShareView) and ask.delivery["kind"] != "topic":
+                self._shares.setdefault(ask.id, []).append(topics.share(view.id))
+
+    def exchanged(self, step: Step) -> int:
+        """Return, once a worker has exchanged all that is published now, how many records that were in all."""
+        goal = self._ends(self._raws)
+        self._wait(step, "records exchanged", goal, lambda: self._scan.committed(self._topics.exchange_group))
+        return sum(goal.values())
+
+    def delivered(self, step: Step) -> None:
+        """Return once every sink has delivered all that is shared now."""
+        goal = self._ends(topic for topics in self._shares.values() for topic in topics)
+        self._wait(step, "offsets delivered", goal, self._delivered)
+
+    def _delivered(self) -> dict[Partition, int]:
+        found: dict[Partition, int] = {}
+        for ask in self._shares:
+            found |= self._scan.committed(self._topics.delivery_group(ask))
+        return found
+
+    def _ends(self, topics: Iterable[str]) -> dict[Partition, int]:
+        return {each: extent.end for each, extent in self._scan.extents(topics).items()}
+
+    def _wait(
+        self, step: Step, what: str, goal: dict[Partition, int], reached: Callable[[], dict[Partition, int]]
+    ) -> None:
+        total, before, moved_at = sum(goal.values()), -1, time.monotonic()
+        while True:
+            now = reached()
+            done = sum(min(end, now.get(each, 0)) for each, end in goal.items())
+            step.progress(done, total, f"{done:,} of {total:,} {what}")
+            if done == total:
+                return
+            if done != before:
+                before, moved_at = done, time.monotonic()
+            elif time.monotonic() - moved_at > PATIENCE_SECONDS:
+                raise Unavailable(f"only {done:,} of {total:,} {what}, and nothing moves")
+            self._commands.check_running()
+            time.sleep(LOOK_SECONDS)
