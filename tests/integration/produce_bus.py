@@ -59,6 +59,7 @@ class ProduceBus:
         self.settings = replace(settings, city_dir=settings.home)
         self.topics = Topics(prefix)
         self.datasets: dict[str, dict[str, Any]] = {}
+        self.vocabulary: dict[str, Any] = {"code_lists": {"sex": {"1": "男", "2": "女"}}}
         self._admin = AdminClient({"bootstrap.servers": settings.need_bootstrap_servers()})
         self._registry = Registry(settings)
         self._number = 0
@@ -116,7 +117,7 @@ class ProduceBus:
                     "min_insync_replicas": 1,
                     "topic_prefix": self.topics.prefix,
                 },
-                "vocabulary": {"code_lists": {"sex": {"1": "男", "2": "女"}}},
+                "vocabulary": self.vocabulary,
                 "departments": {
                     "police": {
                         "department": "police",
