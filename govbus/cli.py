@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ from govbus.kafka.topics import Topics
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from govbus.catalogue.check import Checked
     from govbus.ops.stack import Stack
 
 app = typer.Typer(
@@ -152,6 +154,89 @@ def produce_command(
         drop=(drop or settings.home / "drop") / department,
     ):
         raise typer.Exit(1)
+
+
+# --- declarations ----------------------------------------------------------------------------------------------------
+
+
+@app.command("init")
+def init_command(
+    folder: Annotated[Path, typer.Argument(help="The new city's folder; made if it does not exist.")],
+    title: Annotated[str, typer.Option(help="The city's name.")] = "新城市",
+    division: Annotated[str, typer.Option(help="Its division code, six digits (GB/T 2260).")] = "890000",
+) -> None:
+    """Start an empty city: its folders, city.yaml and a word on what belongs where."""
+    from govbus.ops.init import init
+
+    for file in init(folder, title, division):
+        typer.echo(folder / file)
+    typer.echo(f"Next: declare departments and datasets, then `govbus --city {folder} check`.")
+
+
+@app.command("check")
+def check_command(context: typer.Context) -> None:
+    """List every fault of the city's declarations with file, line and remedy, and every ask that gets nothing."""
+    from rich.console import Console
+
+    from govbus.catalogue.check import check
+    from govbus.ops.declarations_console import show_checked
+
+    checked = check(settings_of(context).city_dir, _today())
+    show_checked(checked, Console())
+    if checked.faults:
+        raise DeclarationError(checked.faults)
+
+
+@app.command("plan")
+def plan_command(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """Show what `apply` would change: who gains and loses which fields and rows, topics, subjects. Changes nothing."""
+    from govbus.ops.apply import located, planned
+    from govbus.ops.declarations_console import show_plan
+
+    settings = settings_of(context)
+    catalogue = _checked(settings).catalogue
+    assert catalogue is not None
+    found, revision = planned(settings, catalogue, _today())
+    document = {"revision": None if revision is None else revision.number, **found.as_json()}
+    _show(lambda console: show_plan(found, revision, console), document, as_json)
+    if found.refusals:
+        raise DeclarationError(located(settings, found.refusals))
+
+
+@app.command("apply")
+def apply_command(context: typer.Context) -> None:
+    """Make the declarations the ones in force: topics, registry subjects, keys, a catalogue revision. Repeatable."""
+    from rich.console import Console
+
+    from govbus.ops.apply import apply
+    from govbus.ops.declarations_console import Doing, show_applied, show_warnings
+
+    settings, console = settings_of(context), Console()
+    checked = _checked(settings)
+    show_warnings(checked.warnings, console)
+    assert checked.catalogue is not None
+    with Doing(console) as doing:
+        applied = apply(settings, checked.catalogue, today=_today(), doing=doing)
+    show_applied(applied, console)
+
+
+def _checked(settings: Settings) -> Checked:
+    """Return the verdict on the city's declarations; raises DeclarationError with every fault where there is one."""
+    from govbus.catalogue.check import check
+
+    checked = check(settings.city_dir, _today())
+    if checked.faults:
+        raise DeclarationError(checked.faults)
+    return checked
+
+
+def _today() -> date:
+    from govbus.rules.share import CHINA_STANDARD_TIME
+
+    return datetime.now(CHINA_STANDARD_TIME).date()
 
 
 # --- the exchange ----------------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 Every reader of either schema reads what the other wrote. The registry holds the same rule (FULL_TRANSITIVE); it is
 looked at here first, so that the answer comes with the field and the remedy before anything is touched. Stricter than
-Avro in two points: a rename by alias is a removal and an addition, and a logical type may not change, because records and
-rules of both schemas live side by side.
+Avro in two points: a rename by alias is a removal and an addition, and a logical type may not change, because records
+and rules of both schemas live side by side.
 Source: Apache Avro 1.11 specification, "Schema Resolution".
 """
 
