@@ -24,7 +24,7 @@ class Gathering:
             raise self._unavailable(error) from error
         # It is thrown away after a crash: nothing needs to be logged for one.
         self._unlogged = WriteOptions()
-        self._unlogged.disable_wal(True)
+        self._unlogged.disable_wal = True  # type: ignore[method-assign, assignment]  # the stub calls it a method
 
     def add(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Take the next records: the last one of each key, None for a deletion."""

@@ -252,7 +252,7 @@ class _Delivery:
     ) -> bool:
         looked_at = touched_at = time.monotonic()
         # A file would wait for more changes to come; who asked to be brought up to date waits for none.
-        limits = sink.limits if targets is None else replace(sink.limits, end_when_level=True)
+        hurried = replace(sink.limits, end_when_level=True)
         lag = Lag(plan, reader)
         with Writing(sink, self._count, plan.ask.id) as writing:
             while not self.stop.is_set():
@@ -260,7 +260,8 @@ class _Delivery:
                     writing.settle()
                     if not sink.reloading:
                         break
-                batch = reader.batch(limits, self.stop)
+                hurry = targets is not None or sink.reloading
+                batch = reader.batch(hurried if hurry else sink.limits, self.stop)
                 if self.health is not None:
                     self.health.beat()
                 if not batch and time.monotonic() - touched_at > TOUCH_SECONDS:

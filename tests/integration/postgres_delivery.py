@@ -64,12 +64,12 @@ def some_records(reader: ShareReader, records: int) -> Batch:
     raise AssertionError("nothing arrives")
 
 
-def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 30, pause_seconds: float = 0.05) -> None:
     """Wait until *condition* holds. Fails when it does not come about."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it does not come about"
-        time.sleep(0.05)
+        time.sleep(pause_seconds)
 
 
 def execute(bus: ShareBus, query: str, values: Sequence[Any] = ()) -> list[Any]:
