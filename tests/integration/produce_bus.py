@@ -197,42 +197,51 @@ class ProduceBus:
         return [(message.key().decode(), message.value()) for message in self._read(self.topics.progress)]
 
     def _read(self, topic: str) -> list[Any]:
-        ends = self._watermarks(topic)
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.settings.need_bootstrap_servers(),
-                "group.id": "test",
-                "enable.partition.eof": False,
-                "enable.auto.commit": False,
-            }
-        )
-        try:
-            consumer.assign([TopicPartition(topic, partition, low) for partition, (low, _) in ends.items()])
-            missing = {partition for partition, (low, high) in ends.items() if low < high}
-            found = []
-            while missing:
-                message = consumer.poll(30)
-                assert message is not None
-                assert message.error() is None, message.error()
-                found.append(message)
-                if message.offset() + 1 >= ends[message.partition()][1]:
-                    missing.discard(message.partition())
-        finally:
-            consumer.close()
-        return found
+        return read_all(self.settings, topic)
 
     def _watermarks(self, topic: str) -> dict[int, tuple[int, int]]:
-        consumer = Consumer({"bootstrap.servers": self.settings.need_bootstrap_servers(), "group.id": "test"})
-        try:
-            partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-            return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30) for p in partitions}
-        finally:
-            consumer.close()
+        return _watermarks(self.settings, topic)
 
     def _make(self, topic: str, partitions: int, config: dict[str, str]) -> None:
         new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config)
         self._admin.create_topics([new])[topic].result(timeout=30)
         _wait(lambda: len(self._admin.list_topics(topic, timeout=30).topics[topic].partitions) == partitions)
+
+
+def read_all(settings: Settings, topic: str) -> list[Any]:
+    """Return every message of *topic*, per partition in order."""
+    ends = _watermarks(settings, topic)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.need_bootstrap_servers(),
+            "group.id": "test",
+            "enable.partition.eof": False,
+            "enable.auto.commit": False,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(topic, partition, low) for partition, (low, _) in ends.items()])
+        missing = {partition for partition, (low, high) in ends.items() if low < high}
+        found = []
+        while missing:
+            message = consumer.poll(30)
+            assert message is not None
+            assert message.error() is None, message.error()
+            found.append(message)
+            if message.offset() + 1 >= ends[message.partition()][1]:
+                missing.discard(message.partition())
+    finally:
+        consumer.close()
+    return found
+
+
+def _watermarks(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
+    consumer = Consumer({"bootstrap.servers": settings.need_bootstrap_servers(), "group.id": "test"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30) for p in partitions}
+    finally:
+        consumer.close()
 
 
 def _wait(condition: Any, seconds: float = 30) -> None:
