@@ -101,7 +101,7 @@ def apply(
     written = not revisions or revisions[-1].sha256 != revision.sha256
     if written:
         write_revision(settings, revision)
-        _demand_unique(settings, topics)
+        _demand_alone(settings, topics, revision.number)
     return Applied(revision if written else revisions[-1], written, created, altered, tuple(sorted(made)))
 
 
@@ -152,9 +152,9 @@ def _registered(
             return before
         known = dict(registry.versions(raw))
         for each, held in before:
-            if known.setdefault(each, held) != held:
+            if known.setdefault(each, held) != held or (held == schema and each != schema_id):
                 raise GovbusError(
-                    f"{raw}: under id {each} the registry holds another schema than the one applied, so it is not the "
+                    f"{raw}: the registry does not hold under id {each} the schema that was applied, so it is not the "
                     "registry of this city: restore its data, or name the right one in GOVBUS_REGISTRY_URL"
                 )
         known.pop(schema_id, None)
@@ -203,7 +203,6 @@ def _register(registry: Registry, subject: str, schema: dict[str, Any], compatib
     return schema_id
 
 
-def _demand_unique(settings: Settings, topics: Topics) -> None:
-    numbers = [revision.number for revision in read_revisions(settings, topics)]
-    if len(set(numbers)) != len(numbers):
+def _demand_alone(settings: Settings, topics: Topics, number: int) -> None:
+    if [revision.number for revision in read_revisions(settings, topics)].count(number) != 1:
         raise GovbusError("two `govbus apply` ran at one moment and both wrote a revision: run it once more, alone")

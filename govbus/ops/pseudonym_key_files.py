@@ -67,7 +67,8 @@ def make_keys(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     made: dict[str, str] = {}
     for name in names:
         file = key_file(settings, name)
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, exist_ok=True)
         key = secrets.token_bytes(KEY_BYTES)
         # Exclusive: of two `apply` at one moment the second fails here rather than replacing a key.
         try:
