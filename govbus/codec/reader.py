@@ -185,7 +185,12 @@ class _Code:
                 self._line(indent, "b = v[i]")
                 self._line(indent, "if b & 129:")
                 self._close_run(indent + 1)
-                self._line(indent + 1, "i = s = text_end(v, i)")
+                # Two bytes of length, as addresses have: 64 to 8,191 bytes of text.
+                self._line(indent + 1, "if not b & 1 and 0 < v[i + 1] < 128:")
+                self._line(indent + 2, "e = i + 2 + (v[i + 1] << 6) + ((b & 127) >> 1)")
+                self._line(indent + 2, "v[i + 2:e].decode()")
+                self._line(indent + 2, "i = s = e")
+                self._line(indent + 1, "else: i = s = text_end(v, i)")
                 self._line(indent, "else: i += 1 + (b >> 1)")
             case "boolean":
                 self._line(indent, "if v[i] > 1: raise Malformed('a boolean is neither 0 nor 1')")

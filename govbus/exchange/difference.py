@@ -123,12 +123,13 @@ class PartitionExchange:
         """
         by_dataset: dict[int, list[Arrival]] = {}
         for arrival in arrivals:
-            number = id(arrival[0])
-            if number in by_dataset:
-                by_dataset[number].append(arrival)
-            else:
-                by_dataset[number] = [arrival]
+            by_dataset.setdefault(id(arrival[0]), []).append(arrival)
         for batch in by_dataset.values():
+            self.accept_dataset(batch)
+
+    def accept_dataset(self, batch: Sequence[Arrival]) -> None:
+        """Take in records that are all of one dataset."""
+        if batch:
             exchange = batch[0][0]
             loop = usual_loop(exchange.dataset, tuple(active.view for active in exchange.views), self._limits)
             if loop is None:

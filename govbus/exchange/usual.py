@@ -69,6 +69,7 @@ class _Loop:
             "    append, pending_get = outputs.append, pending.get",
             "    sent_at, sent_changed = exchange.sent_at.append, exchange.sent_changed.append",
             "    limit_for, latest, accepted = -1, b'', 0",
+            "    changed_raw, changed_at = b'', 0",
             *(f"    up{n} = re{n} = un{n} = wi{n} = 0" for n in range(len(self.views))),
             "    for arrival in arrivals:",
             "        _, key, v, arrived_ms, _ = arrival",
@@ -120,7 +121,8 @@ class _Loop:
         joined = " + b'\\x1f' + ".join(texts)
         subject_text = "key" if len(key) == 1 else texts[0]
         found = [*(f"v[b{slot}] > 127" for slot in key), *(f"b{slot + 1} - b{slot} < 2" for slot in key)]
-        found += [f"{joined} != key", f"key.count(b'\\x1f') != {len(key) - 1}"]
+        found += [f"{joined} != key"]
+        found += ["b'\\x1f' in key" if len(key) == 1 else f"key.count(b'\\x1f') != {len(key) - 1}"]
         found += [f"crc32({subject_text}) % {self.partitions} != partition"]
         found += ["b1 != 13", "v[5] & 1"]
         if self.dataset.time_based:
@@ -201,7 +203,11 @@ class _Loop:
         self.names[f"TOPIC{n}"] = view.topic
         lines = [
             "if not changed_ms:",
-            "    changed_ms = max(1, min(arrived_ms, read_time(v, b1) // 1000))",
+            # Whole files and tables change at one time: read it again only where it differs from the last one.
+            "    if v[b1:b2] != changed_raw:",
+            "        changed_raw = v[b1:b2]",
+            "        changed_at = read_time(v, b1) // 1000",
+            "    changed_ms = max(1, min(arrived_ms, changed_at))",
             "    sent_at(arrived_ms); sent_changed(changed_ms)",
         ]
         if view.clear_key:

@@ -10,6 +10,7 @@ without a rebalance. Ticks carry the brokers' clock: no decision here reads anot
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 
@@ -45,6 +46,10 @@ SLICE_RECORDS = 1_000
 TICK_SECONDS = 1.0
 CURRENT_ENDS_SECONDS = 10.0
 SESSION_TIMEOUT_MS = 15_000
+REGISTRY_PAUSE_SECONDS = 1.0
+
+Batches = dict[tuple[str, int], list[Arrival]]
+"""Records in order of arrival, per raw topic and partition."""
 
 
 class Worker:
@@ -59,6 +64,8 @@ class Worker:
         self.health = health
         self.partitions: dict[int, AssignedPartition] = {}
         self._stopping = False
+        self._wake = threading.Event()
+        self._registry: Registry | None = None
         self._revisions: dict[int, Revision] = {}
         self._compiled: dict[int, CompiledRevision] = {}
         self._offsets: dict[tuple[str, int], int] = {}
@@ -72,6 +79,7 @@ class Worker:
     def stop(self) -> None:
         """Ask the loop to end after the batch in hand."""
         self._stopping = True
+        self._wake.set()
 
     def run(self, *, until_caught_up: bool = False) -> None:
         """Exchange until `stop`; with *until_caught_up*, until what was published before is exchanged.
@@ -163,7 +171,8 @@ class Worker:
             self._faults,
             group_instance_id=self.worker_id,
             session_timeout_ms=SESSION_TIMEOUT_MS,
-            max_poll_interval_ms=300_000,
+            # The watchdog sees a loop that is stuck; one that waits for the registry keeps its partitions.
+            max_poll_interval_ms=86_400_000,
             partition_assignment_strategy="range",
             **self.consumer_properties(),
         )
@@ -358,12 +367,12 @@ class Worker:
     def _exchange(self, messages: Sequence[Message]) -> None:
         """Exchange one batch: accept, commit in one transaction, write the state."""
         began = time.perf_counter()
-        batches = self._sorted_by_partition(messages)
+        batches = self._sorted_by_input(messages)
         if not batches:
             return
+        partitions = [self.partitions[number] for number in {number for _, number in batches}]
         place = _place(next(iter(batches.values()))[0][4])
-        last = self._last_arrivals(batches)
-        moved = [TopicPartition(*read, (arrival[4].offset() or 0) + 1) for read, arrival in last.items()]
+        moved = [TopicPartition(*read, (batch[-1][4].offset() or 0) + 1) for read, batch in batches.items()]
         try:
             while not self._committed(batches, moved, place):
                 if self._stopping:
@@ -378,34 +387,32 @@ class Worker:
         for offset in moved:
             self._offsets[offset.topic, offset.partition] = offset.offset
             self.partitions[offset.partition].state.checkpoint.offsets[offset.topic] = offset.offset
-        for (topic, number), arrival in last.items():
-            self._counting.lag.reached((topic, number), arrival[3] / 1000)
+        for read, batch in batches.items():
+            self._counting.lag.reached(read, batch[-1][3] / 1000)
         self._note_current_ends(moved)
-        for number in batches:
-            partition = self.partitions[number]
+        for partition in partitions:
             partition.state.write(partition.exchange.pending)
             partition.exchange.clear()
-        seconds = time.perf_counter() - began
-        self._counting.batch([self.partitions[number] for number in batches], len(messages), seconds)
+        self._counting.batch(partitions, len(messages), time.perf_counter() - began)
 
-    def _committed(self, batches: dict[int, list[Arrival]], moved: list[TopicPartition], place: Place) -> bool:
-        """Exchange the batch in one transaction; False where the registry must be waited for: nothing of it is then
-        kept.
+    def _committed(self, batches: Batches, moved: list[TopicPartition], place: Place) -> bool:
+        """Exchange the batch in one transaction; False where the registry must be waited for, and nothing is kept.
 
         Outputs are produced slice by slice, so that the brokers write one while the next is made.
         """
         with self._transactions.open():
             try:
-                for number, arrivals in batches.items():
+                for (_, number), arrivals in batches.items():
                     self._exchange_slices(self.partitions[number].exchange, arrivals, place)
             except Unavailable as error:
                 self._transactions.abort()
-                for number in batches:
+                for _, number in batches:
                     self.partitions[number].exchange.clear()
                     self._counting.drop(self.partitions[number])
                 self.health.wait_for(metrics.Waiting.REGISTRY)
                 self.health.beat()
                 log.warning("waiting for the schema registry", reason=str(error))
+                self._wake.wait(REGISTRY_PAUSE_SECONDS)
                 return False
             self.health.wait_for(None)
             self._transactions.commit(self._consumer, moved)
@@ -416,24 +423,25 @@ class Worker:
             exchange.refuse(arrivals[0], RejectReason.UNPROCESSABLE)
             arrivals = []
         for begin in range(0, len(arrivals), SLICE_RECORDS):
-            exchange.accept(arrivals[begin : begin + SLICE_RECORDS])
+            exchange.accept_dataset(arrivals[begin : begin + SLICE_RECORDS])
             self._transactions.produce(exchange.outputs)
             exchange.outputs = []
         self._transactions.produce(exchange.outputs)
 
-    def _sorted_by_partition(self, messages: Sequence[Message]) -> dict[int, list[Arrival]]:
-        batches: dict[int, list[Arrival]] = {}
+    def _sorted_by_input(self, messages: Sequence[Message]) -> Batches:
+        """Return the records of live partitions per raw topic and partition; whatever came tells the time."""
+        batches: Batches = {}
         partitions, tick = self.partitions, self.topics.tick
         for message in messages:
             if message.error() is not None:
                 self._consumer_fault(message)
                 continue
-            number = message.partition()
+            topic, number = message.topic(), message.partition()
+            assert topic is not None
             assert number is not None
             partition = partitions.get(number)
             if partition is None:
                 continue
-            topic = message.topic()
             arrived_ms = message.timestamp()[1]
             if arrived_ms > partition.clock_ms:
                 partition.clock_ms = arrived_ms
@@ -443,27 +451,17 @@ class Worker:
                 continue
             if not partition.live:
                 continue
-            assert topic is not None
             arrival = (partition.datasets[topic], message.key(), message.value(), arrived_ms, message)
-            batch = batches.get(number)
+            batch = batches.get((topic, number))
             if batch is None:
-                batches[number] = [arrival]
+                batches[topic, number] = [arrival]
             else:
                 batch.append(arrival)
-        for number in batches:
+        for _, number in batches:
             # A view whose term ended before these records arrived is withdrawn before they are looked at.
             if partitions[number].expired():
                 self._change_views(partitions[number])
         return batches
-
-    @staticmethod
-    def _last_arrivals(batches: dict[int, list[Arrival]]) -> dict[tuple[str, int], Arrival]:
-        """Return the last record of the batch per raw topic and partition."""
-        last: dict[tuple[str, int], Arrival] = {}
-        for number, arrivals in batches.items():
-            for arrival in arrivals:
-                last[arrival[0].dataset.raw_topic, number] = arrival
-        return last
 
     def _note_current_ends(self, moved: Sequence[TopicPartition]) -> None:
         """Keep in the states up to which end of each current topic they hold it.
@@ -502,7 +500,7 @@ class Worker:
         known = self._refused_schemas.get((dataset.id, schema_id))
         if known is not None:
             return known
-        registry = Registry(self.settings)
+        registry = self._registry = self._registry or Registry(self.settings)
         schema = registry.schema(schema_id)
         if schema is None:
             reason = RejectReason.UNKNOWN_SCHEMA
