@@ -13,12 +13,15 @@ def how_to_read(plan: Plan, bootstrap_servers: str, registry_url: str) -> str:
     return "\n".join(_lines(plan, bootstrap_servers, registry_url)) + "\n"
 
 
-def kcat_command(topic: str, bootstrap_servers: str, registry_url: str) -> list[str]:
-    """Return the command that prints *topic* as it is now: committed records only, one JSON object per line."""
-    return [
-        *("kcat", "-C", "-b", bootstrap_servers, "-t", topic, "-e", "-q", "-X", "isolation.level=read_committed"),
-        *("-s", "value=avro", "-r", registry_url, "-f", "%k\\t%s\\n"),
-    ]
+def kcat_command(topic: str, bootstrap_servers: str, registry_url: str | None = None) -> list[str]:
+    """Return the command that shows *topic* as it is now: committed records only, one line each.
+
+    With *registry_url* values are shown as JSON, for which kcat must be built with Avro (`kcat -V`; Debian's is not).
+    """
+    committed = ["kcat", "-C", "-b", bootstrap_servers, "-t", topic, "-e", "-q", "-X", "isolation.level=read_committed"]
+    if registry_url is None:
+        return [*committed, "-f", "%k: %S bytes\\n"]
+    return [*committed, "-s", "value=avro", "-r", registry_url, "-f", "%k: %s\\n"]
 
 
 def connect_sink(delivered: Delivered, registry_url: str) -> dict[str, str]:
@@ -59,7 +62,8 @@ def _lines(plan: Plan, bootstrap_servers: str, registry_url: str) -> Iterator[st
         return
     example = plan.delivered[0]
     yield ""
-    yield "kcat:"
+    yield "kcat, keys and sizes (-1: deleted); where it is built with Avro, values too:"
+    yield "  " + _shell(kcat_command(example.topic, bootstrap_servers))
     yield "  " + _shell(kcat_command(example.topic, bootstrap_servers, registry_url))
     yield ""
     yield "Python (pip install 'confluent-kafka[avro,schemaregistry]'):"
@@ -93,5 +97,5 @@ consumer.subscribe(["{topic}"])
 while True:
     message = consumer.poll(1.0)
     if message is not None:
-        print(message.key(), message.value())
+        print(message.key(), message.value(), flush=True)
 """
