@@ -24,6 +24,9 @@ _TYPES = {
     "enum": "text",
     "array": "jsonb",
 }
+_NOW = "now()"
+"""When a wave's change was made: adapters go by the database's clock, as departments' systems do."""
+
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -92,7 +95,7 @@ class Table(_Rows):
             self._wave.append(f"DELETE FROM {quoted(self.table)} WHERE {where};")
         if after is not None:
             names = ", ".join(map(quoted, self.columns))
-            values = ", ".join(map(_literal, self._values(after)))
+            values = ", ".join([*map(_literal, self._values(after)[:-1]), _NOW])
             sets = ", ".join(
                 f"{quoted(name)} = EXCLUDED.{quoted(name)}" for name in self.columns if name not in self._key
             )
@@ -123,7 +126,9 @@ class Outbox(_Rows):
             f"    {quoted(self._sequence)} bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n"
             f"    {operation} text NOT NULL,\n"
             f"    {record} jsonb NOT NULL,\n"
-            f"    {changed_at} timestamptz NOT NULL\n);\n"
+            f"    {changed_at} timestamptz NOT NULL,\n"
+            "    transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id()\n);\n"
+            f"CREATE INDEX ON {quoted(self.table)} (transaction_id);\n"
         )
 
     def write(self, row: Row) -> int:
@@ -137,7 +142,8 @@ class Outbox(_Rows):
         row = after or before
         if row is not None:
             names = ", ".join(map(quoted, self.columns))
-            values = ", ".join(map(_literal, self._values(row, "delete" if after is None else "upsert")))
+            texts = map(_literal, self._values(row, "delete" if after is None else "upsert")[:-1])
+            values = ", ".join([*texts, _NOW])
             self._wave.append(f"INSERT INTO {quoted(self.table)} ({names}) VALUES ({values});")
 
     def _values(self, row: Row, operation: str) -> list[Any]:
