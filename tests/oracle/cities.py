@@ -55,13 +55,14 @@ def city(rng: Random, start: date) -> Declared:
 
 
 def _dataset(rng: Random, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    schema, key = generate.Schemas(rng, depth=2).record(name, key_fields=rng.choice([1, 1, 2]))
+    key_types = rng.choice([("string",), ("string",), generate.KEY_TYPES])
+    schema, key = generate.Schemas(rng, depth=2).record(name, rng.choice([1, 1, 2]), key_types)
     document = {
         "subject": key[0],
         "key": list(key),
         "share": rng.choice(["conditional"] * 7 + ["unconditional"] * 2 + ["not_shared"]),
-        "versions": rng.choice(["time", "sequence"]),
-        "epoch": rng.choice([0, 0, 0, 1]),
+        "versions": rng.choice(["time", "time", "time", "sequence"]),
+        "epoch": rng.choice([0, 0, 0, 0, 0, 1]),
         "fields": {},
         "grants": [],
     }

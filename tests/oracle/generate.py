@@ -68,14 +68,16 @@ class Schemas:
         self.named: list[str] = []
         self.open: list[str] = []
 
-    def record(self, name: str = "dataset", key_fields: int = 1) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def record(
+        self, name: str = "dataset", key_fields: int = 1, key_types: tuple[Any, ...] = KEY_TYPES
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return a record schema and the paths of its key: fields that are always there, somewhere among the others."""
         schema = self._record(name, "", 0)
         names = {each["name"] for each in schema["fields"]}
         key = [f"key{number}" for number in range(key_fields) if f"key{number}" not in names]
         for each in key:
             at = self.rng.randint(0, len(schema["fields"]))
-            schema["fields"].insert(at, {"name": each, "type": self.rng.choice(KEY_TYPES)})
+            schema["fields"].insert(at, {"name": each, "type": self.rng.choice(key_types)})
         return schema, tuple(key)
 
     def _record(self, name: str, namespace: str, depth: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The exchange on logs in memory: what is committed lasts, what is not is gone, and it can die anywhere.
 
-The code under test is the bus's own (compiled revisions, accepting, changing views, state on disk); this module plays
-Kafka and the loop around it. A commit is all or nothing, logs keep their offsets through compaction, and a crash loses
-everything but logs, committed offsets and the state folders.
+The code under test is the bus's own (compiled revisions, accepting, changing views, state on disk, restoring); here
+are Kafka and the loop around it. A commit is all or nothing, logs keep their offsets through compaction, and a crash
+loses everything but logs, committed offsets and the state folders.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from confluent_kafka import KafkaError, TopicPartition
 from oracle.views import Declared
 
 from govbus.catalogue.model import Ask, Catalogue, City, Dataset, Subscriber
@@ -22,10 +23,9 @@ from govbus.catalogue.views import share_views
 from govbus.codec.schemas import DELETED, record_schema
 from govbus.codec.view_schema import view_schema
 from govbus.exchange.compiled import CompiledRevision
-from govbus.exchange.difference import refuse_unknown
-from govbus.exchange.held import Held
+from govbus.exchange.difference import ActiveView, DatasetExchange, PartitionExchange, refuse_unknown
 from govbus.exchange.partition import AssignedPartition
-from govbus.exchange.progress import ViewProgress, view_of
+from govbus.exchange.restore import Restore
 from govbus.exchange.state import PartitionState
 from govbus.kafka.revisions import Revision, fingerprint
 from govbus.rules.share import ShareView
@@ -130,6 +130,7 @@ class SimulatedBus:
         self.rejected: Counter[str] = Counter()
         self.partitions: dict[int, AssignedPartition] = {}
         self.compiled: dict[int, CompiledRevision] = {}
+        self.usual = self.unusual = 0
 
     # --- what apply does ----------------------------------------------------------------------------------------------
 
@@ -220,30 +221,30 @@ class SimulatedBus:
         state = PartitionState(self.folder / str(number))
         partition = AssignedPartition.open(number, state, self.revision, refuse_unknown)
         self.partitions[number] = partition
+        currents = {each.current_topic: each.id for each in self.revision.datasets.values()}
+        marks = {topic: self.ends[topic, number] for topic in [*currents, PROGRESS]}
         offsets = {topic: self.committed[topic, number] for topic in partition.datasets}
-        known = state.checkpoint
-        if known.offsets != offsets:
-            for name, dataset in self.revision.datasets.items():
-                topic = dataset.current_topic
-                begin = known.currents.get(topic, ("", 0))[1]
-                pending = {}
-                for entry in self.logs.get((topic, number), []):
-                    if entry.at >= begin and entry.value is not None and entry.key is not None:
-                        held = Held.from_current(entry.value, _epoch(entry), dataset.deleted_frame)
-                        pending[state.prefix(name) + entry.key] = held.stored()
-                state.write(pending)
-                self._maybe_die(0.05)
-            known.offsets = offsets
-            known.currents = {
-                each.current_topic: ("id", self.ends[each.current_topic, number])
-                for each in self.revision.datasets.values()
-            }
-            state.write({})
-        for entry in self.logs.get((PROGRESS, number), []):
-            view = view_of(entry.key or b"")
-            assert view is not None
-            assert entry.value is not None
-            partition.progress[view] = ViewProgress.parse(entry.value)
+        known = state.checkpoint.currents
+        whole = state.checkpoint.offsets == offsets and set(known) >= set(currents)
+        starts = {topic: marks[topic] if whole else known.get(topic, ("", 0))[1] for topic in currents}
+        if not whole:
+            state.checkpoint.offsets = {}
+        restore = Restore(
+            partition=number,
+            state=state,
+            datasets=currents,
+            progress_topic=PROGRESS,
+            deleted_frame=next(iter(self.revision.datasets.values())).deleted_frame,
+            starts={**starts, PROGRESS: 0},
+            marks=marks,
+            offsets=offsets,
+            currents={topic: ("id", marks[topic]) for topic in currents},
+        )
+        reader: Any = Reader(self)
+        restore.begin(reader)
+        while not restore.step(reader, 0):
+            self._maybe_die(0.03)
+        partition.progress = restore.progress
         return partition
 
     def tick(self, now_ms: int) -> None:
@@ -277,9 +278,7 @@ class SimulatedBus:
         if partition.expired():
             self._change_views(partition)
         exchange = partition.exchange
-        exchange.accept(
-            [(partition.datasets[topic], entry.key, entry.value, entry.timestamp_ms, entry) for topic, entry in batch]
-        )
+        self._accept(partition, batch)
         self._maybe_die(0.04)
         self._append(exchange.outputs)
         for topic, entry in batch:
@@ -290,10 +289,43 @@ class SimulatedBus:
         checkpoint = partition.state.checkpoint
         checkpoint.offsets = {topic: self.committed[topic, number] for topic in partition.datasets}
         for each in self.revision.datasets.values():
-            checkpoint.currents[each.current_topic] = ("id", self.ends[each.current_topic, number])
+            if self.rng.random() < 0.5:
+                # How far the state reaches may be noted late: what is read again on restoring changes nothing.
+                checkpoint.currents[each.current_topic] = ("id", self.ends[each.current_topic, number])
         partition.state.write(exchange.pending)
         exchange.clear()
         return True
+
+    def _accept(self, partition: AssignedPartition, batch: Sequence[tuple[str, Entry]]) -> None:
+        """Take a batch in, and see that the generated loop did what taking in each record alone does."""
+        exchange, revision = partition.exchange, self.revision
+        alone = PartitionExchange(
+            partition.number, revision.partitions, revision.max_record_bytes, partition.state.get, refuse_unknown
+        )
+        twins = {
+            topic: DatasetExchange(each.dataset, each.state_prefix, [ActiveView(active.view) for active in each.views])
+            for topic, each in partition.datasets.items()
+        }
+        alone.accept_each([(twins[topic], entry.key, entry.value, entry.timestamp_ms, entry) for topic, entry in batch])
+        unusual = 0
+        accept_each = exchange.accept_each
+
+        def counted(arrivals: Any) -> None:
+            nonlocal unusual
+            unusual += len(arrivals)
+            accept_each(arrivals)
+
+        exchange.accept_each = counted  # type: ignore[method-assign]
+        exchange.accept(
+            [(partition.datasets[topic], entry.key, entry.value, entry.timestamp_ms, entry) for topic, entry in batch]
+        )
+        exchange.accept_each = accept_each  # type: ignore[method-assign]
+        self.usual += len(batch) - unusual
+        self.unusual += unusual
+        assert exchange.outputs == alone.outputs
+        assert exchange.pending == alone.pending
+        for topic, each in partition.datasets.items():
+            assert _counts(each) == _counts(twins[topic])
 
     def _append(self, outputs: Sequence[Any]) -> None:
         for topic, value, key, partition, _, _, timestamp_ms, headers in outputs:
@@ -323,5 +355,57 @@ class SimulatedBus:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _epoch(entry: Entry) -> int:
-    return int(dict(entry.sent_headers).get("epoch") or 0)
+def _counts(each: DatasetExchange) -> list[Any]:
+    names = [name for name in DatasetExchange.__dataclass_fields__ if name not in ("dataset", "state_prefix", "views")]
+    views = [name for name in ActiveView.__dataclass_fields__ if name != "view"]
+    of_views = [[getattr(view, name) for name in views] for view in each.views]
+    return [*(getattr(each, name) for name in names if name != "slow"), of_views]
+
+
+@dataclass
+class Read:
+    """A message as a consumer hands it over; without an entry it is the end of the partition."""
+
+    of: str
+    at: int
+    entry: Entry | None
+
+    def topic(self) -> str:
+        return self.of
+
+    def offset(self) -> int:
+        return self.at
+
+    def error(self) -> KafkaError | None:
+        return None if self.entry else KafkaError(KafkaError._PARTITION_EOF)
+
+    def key(self) -> bytes | None:
+        return self.entry.key if self.entry else None
+
+    def value(self) -> bytes | None:
+        return self.entry.value if self.entry else None
+
+    def headers(self) -> object:
+        return self.entry.headers() if self.entry else None
+
+
+class Reader:
+    """A consumer of the logs: topics in any order, a few records at a time."""
+
+    def __init__(self, bus: SimulatedBus) -> None:
+        self.bus = bus
+        self.queues: list[list[Read]] = []
+
+    def assign(self, places: Sequence[TopicPartition]) -> None:
+        for place in places:
+            log = self.bus.logs.get((place.topic, place.partition), [])
+            queue = [Read(place.topic, entry.at, entry) for entry in log if entry.at >= place.offset]
+            self.queues.append([*queue, Read(place.topic, self.bus.ends[place.topic, place.partition], None)])
+
+    def consume(self, _most: int, _timeout_seconds: float) -> list[Read]:
+        found = []
+        for queue in self.queues:
+            count = self.bus.rng.choice([0, 1, 2, 50])
+            found += queue[:count]
+            del queue[:count]
+        return found
