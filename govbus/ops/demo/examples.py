@@ -81,18 +81,18 @@ class Examples:
     def told(self, before: Rows) -> list[Example]:
         """Return up to three people by what became of them since *before*."""
         after = self.held_by_first()
-        second = self._held_by_second()
+        second, both = self._held_by_second(), after.keys() & before.keys()
         stories: list[tuple[str, Iterable[str]]] = [
             ("left the rows that the first subscriber may see: retracted there", before.keys() - after.keys()),
             ("came into the rows that the first subscriber may see", after.keys() - before.keys()),
-            ("changed in what the first subscriber sees", (key for key in after if before.get(key) != after[key])),
-            ("nothing happened to this one", after.keys() & before.keys()),
+            ("changed in what the first subscriber sees", (key for key in both if before[key] != after[key])),
+            ("nothing happened to this one", (key for key in both if before[key] == after[key])),
         ]
         told: dict[str, Example] = {}
         for story, keys in stories:
             # Someone whom both know shows more.
             chosen = next(iter(sorted(keys, key=lambda key: (self._shown(key) not in second, key))), None)
-            if chosen is not None and chosen not in told and len(told) < 3:
+            if chosen is not None and len(told) < 3:
                 shown = second.get(self._shown(chosen))
                 told[chosen] = Example(
                     story=story,

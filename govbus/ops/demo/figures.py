@@ -6,13 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from govbus.catalogue.delivery import PostgresDelivery, parse_delivery, table_name
+from govbus.catalogue.delivery import FileDelivery, PostgresDelivery, parse_delivery, table_name
 from govbus.catalogue.model import Catalogue
 from govbus.catalogue.views import share_views
+from govbus.delivery.run import DELIVERED
 from govbus.health import processes
 from govbus.kafka.settings import Settings
 from govbus.kafka.topics import Topics
@@ -111,7 +113,18 @@ class Readings:
                 row = database.execute(query).fetchone()
                 assert row is not None
                 return int(row[0]), "Postgres"
+        if isinstance(delivery, FileDelivery):
+            return self._in_snapshot(view, self._settings.home / DELIVERED / delivery.folder), "files"
         return len(self.live_keys(view)), "topic"
+
+    @staticmethod
+    def _in_snapshot(view: ShareView, folder: Path) -> int:
+        """Return how many rows the newest snapshot among the subscriber's files holds."""
+        for manifest in sorted(folder.glob("*/manifest.json"), reverse=True):
+            snapshot = json.loads(manifest.read_text())["datasets"].get(view.dataset, {}).get("snapshot")
+            if snapshot is not None:
+                return int(snapshot["rows"])
+        return 0
 
     def live_keys(self, view: ShareView) -> set[bytes]:
         """Return the keys that stand in the view's share topic, retracted ones left out."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +25,11 @@ from govbus.ops.demo.folder import DemoFolder
 from govbus.ops.demo.show import show_asks, show_datasets, show_delays, show_examples
 from govbus.ops.demo.steps import Step, Steps
 from govbus.ops.demo.waiting import Rest
-from govbus.ops.scrape import Figures
 from govbus.ops.stack import CACHE_FOLDER, OWN_SERVICES, Stack
 from govbus.ops.topic_scan import TopicScan
 
-WAVES = 2
+WAVES = 1
+"""Of later changes: one day."""
 CITY_FOLDER = "city"
 """Under the data folder: what the departments' systems hold, and their later changes."""
 
@@ -55,10 +57,15 @@ def run_demo(settings: Settings, demo: Demo, console: Console) -> None:
     commands = Commands(settings, folder.logs)
     finished = False
     try:
-        with steps.step("Kafka, schema registry and Postgres start (the first time they are downloaded)") as step:
-            started = stack.up(step.say)
-            step.result = ", ".join(started.started) or "your own are used"
-        _Story(Settings.load(settings.city_dir), demo, commands, steps, console).tell()
+        # The servers mostly wait for disks while they start, so the city is written meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            city = pool.submit(_city_of(settings, demo))
+            with steps.step("Kafka, schema registry and Postgres start (the first time they are downloaded)") as step:
+                started = stack.up(step.say)
+                step.result = ", ".join(started.started) or "your own are used"
+            with steps.step(f"{demo.people:,} citizens, and what the registers hold of them, dirt included") as step:
+                step.result = city.result()
+        _Story(Settings.load(settings.city_dir), commands, steps, console).tell()
         finished = True
     finally:
         if finished and demo.keep:
@@ -80,54 +87,43 @@ def stop_demo(settings: Settings, console: Console) -> None:
 
 
 class _Story:
-    def __init__(self, settings: Settings, demo: Demo, commands: Commands, steps: Steps, console: Console) -> None:
-        self.settings, self.demo = settings, demo
+    def __init__(self, settings: Settings, commands: Commands, steps: Steps, console: Console) -> None:
+        self.settings = settings
         self.commands, self.steps, self.console = commands, steps, console
         self.topics = Topics(read_city(settings.city_dir).topic_prefix)
         self.city = settings.home / CITY_FOLDER
         self.scan = TopicScan(settings, f"{self.topics.prefix}govbus.look")
         if self.topics.catalogue in self.scan.topics():
             raise NotEmpty(
-                f"{settings.bootstrap_servers} holds {self.topics.catalogue} already, and the demo begins with nothing: "
+                f"{settings.bootstrap_servers} holds {self.topics.catalogue} already; the demo begins with nothing: "
                 f"unset {', '.join(OWN_SERVICES.values())}, or give city.yaml a topic_prefix of its own"
             )
 
     def tell(self) -> None:
         """Do everything, then show the tables."""
-        self._write_city()
         revision = self._declare()
         # Topics were made in the meantime.
         self.scan = TopicScan(self.settings, f"{self.topics.prefix}govbus.look")
         self.rest = Rest(self.scan, self.topics, revision.catalogue, self.commands)
         readings = Readings(self.settings, self.topics, revision.catalogue, self.scan)
-        with self.steps.step("the exchange worker and a sink for every ask start") as step:
+        with self.steps.step("the exchange worker and the Postgres sinks start") as step:
             self._start(revision, step)
         self._publish(0, "the first export", revision)
         first = readings.worker()
         examples = Examples.of(self.settings, revision, self.scan)
         before = {} if examples is None else examples.held_by_first()
-        for wave in range(1, WAVES + 1):
-            self._publish(wave, f"day {wave} of later changes", revision)
+        self._publish(1, "a day of changes", revision)
         worker = readings.worker()
-        with self.steps.step("every figure is read back: topics, Postgres, metrics"):
+        with self.steps.step("every figure is read back: topics, Postgres, files, metrics") as step:
+            self._snapshots(revision, step)
             datasets, asks = readings.datasets(worker), readings.asks(worker)
             told = [] if examples is None else examples.told(before)
         show_datasets(datasets, self.console)
         show_asks(asks, self.console)
-        show_delays(_phases(first, worker), self.console)
+        show_delays({"first export, all at once": delays(first), "changes": delays(worker.minus(first))}, self.console)
         if examples is not None:
             show_examples(examples, told, self.console)
         self._remember(told)
-
-    def _write_city(self) -> None:
-        demo = self.demo
-        with self.steps.step(f"{demo.people:,} citizens, and what fifteen registers hold of them") as step:
-            wanted = City(demo.people, demo.seed, WAVES, demo.changes)
-            summary = write_city(
-                self.settings.city_dir, self.city, wanted, lambda done, of: step.progress(done, of, f"{done:,} people")
-            )
-            rows, faults = sum(summary["rows"].values()), summary["ledger"]["faults"]
-            step.result = f"{rows:,} rows, {faults:,} faults planted among them"
 
     def _declare(self) -> Revision:
         with self.steps.step("declarations: govbus check, plan, apply") as step:
@@ -144,41 +140,58 @@ class _Story:
             return revision
 
     def _start(self, revision: Revision, step: Step) -> None:
+        """Start what runs all the time, and wait until the worker is ready: delays are to be those of a running bus."""
         self.commands.start("exchange", "--worker-id", "demo", "--supervise")
-        sinks = [ask for ask in revision.catalogue.asks.values() if ask.delivery["kind"] != "topic"]
+        sinks = [ask for ask in revision.catalogue.asks.values() if ask.delivery["kind"] == "postgres"]
         for ask in sinks:
             self.commands.start("deliver", ask.subscriber, ask.ask)
+        bring(self.city, 0, self.settings.home / "drop", self.settings.need_postgres_url())
+        self.rest.worker_ready(step, self.settings.home)
         step.result = f"1 worker, {len(sinks)} sinks"
+
+    def _files(self, revision: Revision, how: str, step: Step) -> None:
+        """Let every ask that is delivered as files be delivered once, as a subscriber does who fetches them daily."""
+        asks = [ask for ask in revision.catalogue.asks.values() if ask.delivery["kind"] == "file"]
+        self._run_all(step, [("deliver", ask.subscriber, ask.ask, how) for ask in asks])
+
+    def _snapshots(self, revision: Revision, step: Step) -> None:
+        self._files(revision, "--snapshot", step)
 
     def _publish(self, wave: int, what: str, revision: Revision) -> None:
         """Bring a wave to the departments' systems, let all of them publish, and wait until it is delivered."""
         departments = sorted({dataset.department for dataset in revision.catalogue.datasets.values()})
         with self.steps.step(f"{len(departments)} departments publish {what}") as step:
-            bring(self.city, wave, self.settings.home / "drop", self.settings.need_postgres_url())
-            done: list[str] = []
-            step.progress(0, len(departments))
-
-            def ended(words: object) -> None:
-                assert isinstance(words, tuple)
-                done.append(words[1])
-                step.progress(len(done), len(departments), words[1])
-
-            self.commands.run_all([("produce", each, "--once") for each in departments], ended)
+            if wave:
+                bring(self.city, wave, self.settings.home / "drop", self.settings.need_postgres_url())
+            self._run_all(step, [("produce", each, "--once") for each in departments])
         with self.steps.step(f"{what}: exchanged") as step:
             step.result = f"{self.rest.exchanged(step):,} records so far"
-        with self.steps.step(f"{what}: delivered to every subscriber") as step:
+        with self.steps.step(f"{what}: delivered into Postgres and files") as step:
+            self._files(revision, "--until-caught-up", step)
             self.rest.delivered(step)
+
+    def _run_all(self, step: Step, lines: list[tuple[str, ...]]) -> None:
+        ended: list[str] = []
+
+        def heard(words: Sequence[str]) -> None:
+            ended.append(words[1])
+            step.progress(len(ended), len(lines), " ".join(words))
+
+        step.progress(0, len(lines))
+        self.commands.run_all(lines, heard)
 
     def _remember(self, told: list[Example]) -> None:
         """Keep one person's key for the closing hint: someone whose way is worth tracing."""
         (self.city / "traced.json").write_text(json.dumps([each.key for each in told]))
 
 
-def _phases(first: Figures, worker: Figures) -> dict[str, tuple[float, float] | None]:
-    return {
-        "first export, all at once": delays(first),
-        f"{WAVES} days of later changes": delays(worker.minus(first)),
-    }
+def _city_of(settings: Settings, demo: Demo) -> Callable[[], str]:
+    def write() -> str:
+        wanted = City(demo.people, demo.seed, WAVES, demo.changes)
+        summary = write_city(settings.city_dir, settings.home / CITY_FOLDER, wanted)
+        return f"{sum(summary['rows'].values()):,} rows, {summary['ledger']['faults']:,} faults planted among them"
+
+    return write
 
 
 def _further(settings: Settings, demo: Demo, stack: Stack, console: Console) -> None:

@@ -80,8 +80,9 @@ def show_examples(examples: Examples, told: list[Example], console: Console) -> 
         for path in examples.dataset.fields
         if path in examples.first.masks or path in examples.second.masks or path in ("household_address", "phone")
     ]
+    rows: list[list[Cell]] = []
     for number, example in enumerate(told, start=1):
-        rows: list[list[Cell]] = [[Text(f"{number}. {example.story}", style="cyan")]]
+        rows.append([Text(f"{number}. {example.story}", style="cyan")])
         for path in shown:
             rows.append(
                 [
@@ -91,7 +92,7 @@ def show_examples(examples: Examples, told: list[Example], console: Console) -> 
                     _masked(example.second, path, examples.second.masks),
                 ]
             )
-        show_columns(console, ["field", "at the source", FIRST, SECOND], rows)
+    show_columns(console, ["field", "at the source", FIRST, SECOND], rows)
 
 
 def _masked(row: Mapping[str, Any] | None, path: str, masks: Mapping[str, object]) -> Text:

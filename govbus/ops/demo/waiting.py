@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from govbus.catalogue.model import Catalogue
 from govbus.catalogue.views import share_views
 from govbus.errors import Unavailable
+from govbus.health import processes
 from govbus.kafka.topics import Topics
 from govbus.ops.demo.commands import Commands
 from govbus.ops.demo.steps import Step
+from govbus.ops.scrape import readiness
 from govbus.ops.topic_scan import Partition, TopicScan
 from govbus.rules.share import ShareView
 
@@ -28,8 +31,22 @@ class Rest:
         self._shares: dict[str, list[str]] = {}
         for view in share_views(catalogue):
             ask = catalogue.asks[f"{view.subscriber}.{view.ask}"]
-            if isinstance(view, ShareView) and ask.delivery["kind"] != "topic":
+            # Sinks into files hold records back for half a minute, to write fewer files.
+            if isinstance(view, ShareView) and ask.delivery["kind"] == "postgres":
                 self._shares.setdefault(ask.id, []).append(topics.share(view.id))
+
+    def worker_ready(self, step: Step, home: Path) -> None:
+        """Return once a worker on this machine is assigned, restored and at the applied revision."""
+        began = time.monotonic()
+        while True:
+            says = [readiness(each) for each in processes(home) if each.component == "exchange"]
+            step.say(f"the worker is {says[0]}" if says else "")
+            if "ready" in says:
+                return
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                raise Unavailable(f"the worker did not become ready in {PATIENCE_SECONDS:.0f} s")
+            self._commands.check_running()
+            time.sleep(LOOK_SECONDS)
 
     def exchanged(self, step: Step) -> int:
         """Return, once a worker has exchanged all that is published now, how many records that were in all."""
@@ -38,7 +55,7 @@ class Rest:
         return sum(goal.values())
 
     def delivered(self, step: Step) -> None:
-        """Return once every sink has delivered all that is shared now."""
+        """Return once every running sink has delivered all that is shared now."""
         goal = self._ends(topic for topics in self._shares.values() for topic in topics)
         self._wait(step, "offsets delivered", goal, self._delivered)
 
