@@ -4,29 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
+from govbus.catalogue.document import read_yaml
 from govbus.catalogue.model import City
+from govbus.catalogue.reader import CITY, no_city
+from govbus.catalogue.shape import modelled
 from govbus.errors import DeclarationError, Fault
 
 
 def read_city(city_dir: Path) -> City:
-    """Return the city in *city_dir*. Raises DeclarationError where there is none or it is at fault."""
-    file = city_dir / "city.yaml"
-    if not file.is_file():
-        raise DeclarationError(
-            [
-                Fault(
-                    str(file),
-                    1,
-                    "no_city",
-                    "there is no city here: go to its folder, name it with --city, or govbus init",
-                )
-            ]
-        )
-    try:
-        return City.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
-        kind = type(error).__name__
-        raise DeclarationError([Fault(str(file), 1, "city", f"{kind}: `govbus check` tells what is wrong")]) from error
+    """Return the city in *city_dir*. Raises DeclarationError where there is none or its file is at fault."""
+    if not (city_dir / CITY).is_file():
+        raise DeclarationError([no_city(city_dir)])
+    faults: list[Fault] = []
+    document = read_yaml(city_dir, CITY, faults)
+    city = None if document.value is None else modelled(document, document.value, City.model_validate, [City], faults)
+    if faults or city is None:
+        raise DeclarationError(faults)
+    return city

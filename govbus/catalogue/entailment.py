@@ -26,7 +26,7 @@ def entails(one: Condition | None, other: Condition | None) -> bool:
 
     "True" is Kleene's: a test of a missing value is never true, so it entails that the value is there.
     """
-    if other is None or one == other:
+    if other is None or repr(one) == repr(other):  # not ==, by which 1 equals true
         return True
     if one is None:
         return False

@@ -59,13 +59,20 @@ def read(city_dir: Path, faults: list[Fault]) -> Declarations:
     if (city_dir / CITY).is_file():
         found.city = read_yaml(city_dir, CITY, faults)
     else:
-        message = f"{CITY} is missing in {city_dir}: run govbus there, or start a city with `govbus init DIR`"
-        faults.append(Fault(CITY, 1, FaultCode.DANGLING_FILE, message))
+        faults.append(no_city(city_dir))
     _read_schemas(found, faults)
     _read_folders(found, "producers", "department.yaml", found.departments, found.datasets, faults)
     _read_folders(found, "consumers", "subscriber.yaml", found.subscribers, found.asks, faults)
     _match(found, faults)
     return found
+
+
+def no_city(city_dir: Path) -> Fault:
+    """Return the fault of a folder that holds no city."""
+    message = (
+        f"{CITY} is missing in {city_dir}: name the city's folder with --city, or start one with `govbus init DIR`"
+    )
+    return Fault(CITY, 1, FaultCode.DANGLING_FILE, message)
 
 
 def _read_schemas(found: Declarations, faults: list[Fault]) -> None:

@@ -162,7 +162,7 @@ def _row_line(view: ViewChange, whose: str, rows: RowChange) -> tuple[str, str]:
     mark, words = {
         "wider": ("+", "gains rows"),
         "narrower": ("-", "loses rows"),
-        "different": ("~", "gains and loses rows"),
+        "different": ("~", "other rows"),
         "same": ("~", "keeps its rows"),
     }[rows.rows]
     before, after = (_shown(each) if each is not None else "all rows" for each in (rows.before, rows.after))

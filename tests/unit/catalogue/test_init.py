@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from unit.catalogue.small_city import TODAY, write_city
 
 from govbus.catalogue.check import check, load
 from govbus.catalogue.plan import topic_names
 from govbus.ops.init import FILES, NotEmpty, init
 from govbus.ops.topic_policies import topic_policies
-from unit.catalogue.small_city import TODAY, write_city
 
 
 @pytest.mark.parametrize("name", ["linhai", "Lin-Hai 2026", "云海", "9th", "x" * 80])
