@@ -438,6 +438,13 @@ DELIVERY_RELOADS = _counter(
     "ask",
     "dataset",
 )
+DELIVERY_UNDELIVERABLE = _counter(
+    "delivery",
+    "govbus_delivery_undeliverable_total",
+    "Rows left out because the subscriber's store cannot hold them at all: a key longer than its index takes.",
+    "ask",
+    "dataset",
+)
 DELIVERY_ERRORS = _counter(
     "delivery",
     "govbus_delivery_errors_total",

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,7 +26,7 @@ from govbus.delivery.shape import Column, Shape
 from govbus.errors import GovbusError
 from govbus.kafka.clients import Fenced
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
 SNAPSHOT_WANTED = ".snapshot-wanted"
 _HEAD = ".head.json"
@@ -96,7 +96,7 @@ class DatasetPart(_Stated):
 class Manifest(_Stated):
     """One part of a delivery, and by its positions the state of the whole. Datasets that were withdrawn leave it."""
 
-    format: int = FORMAT
+    format: Literal[1] = FORMAT
     number: int
     previous_sha256: str | None
     ask: str

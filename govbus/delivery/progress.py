@@ -52,25 +52,43 @@ class Writing:
 
 
 class Lag:
-    """Shows how far the sink is behind, per dataset."""
+    """Shows how far an ask's store is behind, per dataset, whether the delivery goes on or waits."""
 
-    def __init__(self, plan: Plan, reader: ShareReader) -> None:
+    def __init__(self, ask: str) -> None:
+        self._ask = ask
+        self._reader: ShareReader | None = None
+        self._level_at: dict[str, float] = {}
+        self._topics: dict[str, str] = {}
+
+    def follow(self, plan: Plan, reader: ShareReader) -> None:
+        """Look at *reader* from now on; datasets that are no longer delivered are no longer shown."""
         self._reader = reader
-        self._datasets = {each.topic: each.dataset for each in plan.delivered}
-        self._ask = plan.ask.id
-        self._level_at = dict.fromkeys(self._datasets, time.monotonic())
+        self._topics = {each.topic: each.dataset for each in plan.delivered}
+        for dataset in set(self._level_at) - set(self._topics.values()):
+            del self._level_at[dataset]
+            metrics.DELIVERY_LAG_RECORDS.remove(self._ask, dataset)
+            metrics.DELIVERY_LAG_SECONDS.remove(self._ask, dataset)
+        for dataset in self._topics.values():
+            self._level_at.setdefault(dataset, time.monotonic())
+        self.show()
 
     def show(self) -> None:
-        now = time.monotonic()
-        behind = dict.fromkeys(self._datasets, 0)
-        level = dict.fromkeys(self._datasets, True)
+        """Show what the reader knows now."""
+        assert self._reader is not None
+        behind = dict.fromkeys(self._topics, 0)
+        level = dict.fromkeys(self._topics, True)
         for (topic, partition), position in self._reader.positions.items():
             if not self._reader.is_level((topic, partition)):
                 level[topic] = False
                 end = self._reader.high_watermark(topic, partition)
                 behind[topic] += max(0, (end or position) - position)
-        for topic, dataset in self._datasets.items():
+        for topic, dataset in self._topics.items():
             if level[topic]:
-                self._level_at[topic] = now
+                self._level_at[dataset] = time.monotonic()
             metrics.DELIVERY_LAG_RECORDS.labels(ask=self._ask, dataset=dataset).set(behind[topic])
-            metrics.DELIVERY_LAG_SECONDS.labels(ask=self._ask, dataset=dataset).set(now - self._level_at[topic])
+        self.show_waiting()
+
+    def show_waiting(self) -> None:
+        """Show how long the store has not been level, while nothing can be asked."""
+        for dataset, level_at in self._level_at.items():
+            metrics.DELIVERY_LAG_SECONDS.labels(ask=self._ask, dataset=dataset).set(time.monotonic() - level_at)

@@ -56,6 +56,10 @@ DELIVERED = "delivered"
 """Under the data folder: the folders of file deliveries."""
 
 
+class Refused(GovbusError):
+    """The subscriber's store refuses in a way that waiting does not help; the text says how."""
+
+
 class NotOurs(GovbusError):
     """The ask's kind of delivery has no such thing; the text says what it has instead."""
 
@@ -106,8 +110,8 @@ def deliver(
     With *snapshot*, files get everything there is once more beside the changes, and the delivery ends there.
 
     Raises, before anything was delivered, whatever a person has to put right (`UnknownAsk`, `SettingsError`,
-    `TableTaken`); later such faults are waited out with a log line. Raises `Fenced` if another sink of this ask took
-    over: end the process then.
+    `TableTaken`, `Refused`); later such faults are waited out with a log line. Raises `Fenced` if another sink of this
+    ask took over: end the process then.
     """
     delivery = _Delivery(settings, topics, subscriber, ask, stop or threading.Event(), health, Report(), snapshot)
     delivery.run(until_caught_up or snapshot)
@@ -125,6 +129,10 @@ class _Delivery:
     report: Report
     snapshot: bool = False
     began: bool = False
+    lag: Lag = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lag = Lag(self.ask_id)
 
     @property
     def ask_id(self) -> str:
@@ -145,7 +153,9 @@ class _Delivery:
             except PASSING as error:
                 wait = wait_of(error)
                 if not self.began and wait.needs_a_person:
-                    raise
+                    if isinstance(error, GovbusError):
+                        raise
+                    raise Refused(f"{self.ask_id} cannot be delivered: {wait.cause}") from error
                 if sum(each.upserts + each.deletes for each in self.report.written.values()) > before:
                     wait_seconds = FIRST_WAIT_SECONDS
                 self._wait(wait, wait_seconds)
@@ -157,6 +167,7 @@ class _Delivery:
         if self.health is not None:
             self.health.wait_for(wait.waiting)
             self.health.beat()
+        self.lag.show_waiting()
         self.stop.wait(seconds)
 
     def _once(self, until_caught_up: bool) -> bool:
@@ -253,7 +264,7 @@ class _Delivery:
         looked_at = touched_at = time.monotonic()
         # A file would wait for more changes to come; who asked to be brought up to date waits for none.
         hurried = replace(sink.limits, end_when_level=True)
-        lag = Lag(plan, reader)
+        self.lag.follow(plan, reader)
         with Writing(sink, self._count, plan.ask.id) as writing:
             while not self.stop.is_set():
                 if targets is not None and _reached(reader.positions, targets):
@@ -271,10 +282,10 @@ class _Delivery:
                     writing.write(batch)
                 if reader.level or not batch:
                     writing.settle()
-                    lag.show()
+                    self.lag.show()
                 reader.tell_group(writing.positions)
                 if time.monotonic() - looked_at > LOOK_SECONDS:
-                    lag.show()
+                    self.lag.show()
                     self._look(plan, reader, logs, catalogue_end)
                     if sink.asked_anew:
                         raise _BeginAnew("a snapshot was asked for")
@@ -290,7 +301,8 @@ class _Delivery:
                 if rows:
                     metrics.DELIVERY_ROWS.labels(ask=self.ask_id, dataset=dataset, operation=operation).inc(rows)
             if counts.undeliverable:
-                metrics.DELIVERY_ERRORS.labels(ask=self.ask_id, reason="undeliverable").inc(counts.undeliverable)
+                undeliverable = metrics.DELIVERY_UNDELIVERABLE.labels(ask=self.ask_id, dataset=dataset)
+                undeliverable.inc(counts.undeliverable)
                 log.error(
                     "rows that the store cannot hold", ask=self.ask_id, dataset=dataset, rows=counts.undeliverable
                 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 from confluent_kafka import KafkaException
-from psycopg.errors import DiskFull
+from psycopg.errors import DiskFull, InsufficientPrivilege
 
 from govbus.delivery.plan import RegistryUnavailable, UnknownAsk
 from govbus.delivery.row import UnreadableRecord
@@ -17,6 +17,10 @@ from govbus.metrics import Waiting
 
 PASSING = (GovbusError, KafkaException, psycopg.Error, OSError)
 """Everything that is waited out. What is not among them is a fault of this program and ends it."""
+
+
+_NOT_LET_IN = ("authentication failed", "does not exist", "no pg_hba.conf entry")
+"""What libpq's messages say, in English, when the database answers and does not want this user (it gives no code)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,12 @@ def wait_of(error: BaseException) -> Wait:
         case DiskFull():
             return Wait("disk", "the database's disk is full", Waiting.DISK)
         case psycopg.OperationalError() if error.sqlstate is None:
-            # No server wrote this one: it says what could not be reached.
-            return Wait("postgres", str(error).strip() or type(error).__name__, Waiting.POSTGRES)
+            # From before the session: it says what could not be reached or who was not let in, and knows no record.
+            text = str(error).strip() or type(error).__name__
+            return Wait("postgres", text, Waiting.POSTGRES, any(word in text for word in _NOT_LET_IN))
+        case InsufficientPrivilege():
+            remedy = "the role needs CREATE on the database, or to own the schema that `delivery:` names"
+            return Wait("table", f"{_diagnosis(error)}: {remedy}", Waiting.POSTGRES, needs_a_person=True)
         case psycopg.OperationalError() | psycopg.InterfaceError() | psycopg.InternalError():
             return Wait("postgres", _diagnosis(error), Waiting.POSTGRES)
         case psycopg.Error():

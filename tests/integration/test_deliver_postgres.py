@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from integration.postgres_delivery import delivered, execute, expected, held, positions, postgres_bus
 from integration.share_bus import DATE, ShareBus, Table, people, person_schema
 
+from govbus import metrics
 from govbus.delivery.plan import UnknownAsk
 from govbus.delivery.postgres_table import TableTaken
-from govbus.delivery.run import NothingApplied, deliver
+from govbus.delivery.run import NothingApplied, Refused, deliver
 from govbus.kafka.settings import Settings
 from govbus.kafka.topics import Topics
 
@@ -191,7 +193,32 @@ def test_a_key_longer_than_an_index_takes_is_counted_and_stops_nobody(bus: Share
     bus.send([monster, *people(1, 5)])
     report = delivered(bus)
     assert report.written["police.population"].undeliverable == 1
+    labels = {"ask": "education.school_place", "dataset": "police.population"}
+    assert metrics.REGISTRY.get_sample_value("govbus_delivery_undeliverable_total", labels) == 1
     assert len(held(bus)) == 5
+
+
+def test_a_database_that_lets_nobody_in_is_named_at_once(bus: ShareBus) -> None:
+    """Wrong names end a start with what the database said; nothing is waited for in silence."""
+    bus.apply()
+    url = bus.settings.need_postgres_url()
+    settings = replace(bus.settings, postgres_url=url.rpartition("/")[0] + "/nowhere")
+    with pytest.raises(Refused, match='"nowhere" does not exist'):
+        deliver(settings, bus.topics, "education", "school_place")
+
+
+def test_a_role_without_rights_is_told_which_it_needs(bus: ShareBus) -> None:
+    """The message names the right, not a time-out."""
+    bus.apply()
+    role = f"r_{bus.topics.prefix.rstrip('.')}"
+    execute(bus, f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    try:
+        host = bus.settings.need_postgres_url().rpartition("@")[2]
+        settings = replace(bus.settings, postgres_url=f"postgresql://{role}:secret@{host}")
+        with pytest.raises(Refused, match="needs CREATE on the database"):
+            deliver(settings, bus.topics, "education", "school_place")
+    finally:
+        execute(bus, f"DROP ROLE {role}")
 
 
 def test_an_ask_that_was_never_applied_is_named_with_those_that_were(settings: Settings, bus: ShareBus) -> None:
