@@ -309,7 +309,9 @@ EXCHANGE_STATE_RECORDS = _gauge(
     "govbus_exchange_state_records",
     "Keys held in the state, deleted ones included; an estimate that counts lately written ones more than once.",
 )
-EXCHANGE_STATE_BYTES = _gauge("exchange", "govbus_exchange_state_bytes", "Bytes of the state on disk.")
+EXCHANGE_STATE_BYTES = _gauge(
+    "exchange", "govbus_exchange_state_bytes", "Bytes of the state: its tables on disk, and what is not in one yet."
+)
 EXCHANGE_CLOCK_TIMESTAMP = _gauge(
     "exchange",
     "govbus_exchange_clock_timestamp_seconds",

@@ -135,7 +135,9 @@ class Feed:
     def show_journal(self) -> None:
         """Set the journal's metrics."""
         metrics.ADAPTER_JOURNAL_RECORDS.labels(dataset=self.dataset.id).set(self.journal.size())
-        metrics.ADAPTER_JOURNAL_BYTES.labels(dataset=self.dataset.id).set(self.journal.path.stat().st_size)
+        # The database and its write-ahead log beside it.
+        files = self.journal.path.parent.glob(f"{self.journal.path.name}*")
+        metrics.ADAPTER_JOURNAL_BYTES.labels(dataset=self.dataset.id).set(sum(file.stat().st_size for file in files))
 
     def close(self) -> None:
         """Close the journal. What is still in flight is unsure for the next feed; `settle` first to avoid that."""

@@ -114,8 +114,11 @@ class PartitionState:
         return int(self._db.property_int_value("rocksdb.estimate-num-keys") or 0)
 
     def size_bytes(self) -> int:
-        """Return about how many bytes the state takes on disk."""
-        return int(self._db.property_int_value("rocksdb.live-sst-files-size") or 0)
+        """Return about how many bytes the state takes: its tables on disk, and what is not in one yet."""
+        return sum(
+            int(self._db.property_int_value(name) or 0)
+            for name in ("rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+        )
 
     def close(self) -> None:
         self._db.close()
