@@ -162,6 +162,7 @@ class CompiledRevision:
         self.number = revision.number
         self.partitions = city.partitions
         self.max_record_bytes = city.max_record_bytes
+        self.deleted_frame = header(revision.deleted_schema_id)
         self.topics = revision.topics
         self.withheld: list[Withheld] = []
         self.max_age_seconds = {each.id: each.update.max_age_seconds for each in revision.catalogue.datasets.values()}

@@ -12,33 +12,33 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, Producer, TopicPartition
 
 from govbus import metrics
-from govbus.errors import GovbusError, SettingsError, Unavailable
+from govbus.errors import GovbusError, Unavailable
 from govbus.exchange import inputs
 from govbus.exchange.aborts import AbortMemory, Place
+from govbus.exchange.applied import AppliedRevisions
 from govbus.exchange.compiled import CompiledDataset, CompiledRevision
 from govbus.exchange.counting import Counting
 from govbus.exchange.difference import Arrival, Incoming, PartitionExchange
+from govbus.exchange.opening import Opening
 from govbus.exchange.partition import AssignedPartition, Change
-from govbus.exchange.restore import Restore
-from govbus.exchange.state import PartitionState, discard
 from govbus.exchange.transaction import Transactions
 from govbus.health import Health
-from govbus.kafka import clients, revisions
+from govbus.kafka import clients
 from govbus.kafka.clients import ConnectionFaults, Fenced
-from govbus.kafka.pseudonym_keys import read_key
 from govbus.kafka.registry import Registry
-from govbus.kafka.revisions import Revision
 from govbus.kafka.settings import Settings
 from govbus.kafka.topics import Topics
 from govbus.rules.reject import RejectReason
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 BATCH_RECORDS = 10_000
 SLICE_RECORDS = 1_000
@@ -66,8 +66,6 @@ class Worker:
         self._stopping = False
         self._wake = threading.Event()
         self._registry: Registry | None = None
-        self._revisions: dict[int, Revision] = {}
-        self._compiled: dict[int, CompiledRevision] = {}
         self._offsets: dict[tuple[str, int], int] = {}
         self._folder = settings.home / "state" / worker_id
         self._aborts = AbortMemory(self._folder, batch_records)
@@ -87,12 +85,13 @@ class Worker:
         Raises `SettingsError` where someone must change something, `Fenced` or `Unavailable` where the process must end
         and be started again under the same id.
         """
-        self._take_revision()
+        self._applied = self._waiting_for_brokers(lambda: AppliedRevisions(self.settings, self.topics))
         self._counting = Counting(self.revision)
         transactional_id = f"{self.topics.exchange_group}.{self.worker_id}"
         self._transactions = Transactions(self.settings, transactional_id)
-        self._take_transactional_id()
+        self._waiting_for_brokers(self._transactions.start)
         self._admin = clients.admin(self.settings)
+        self._opening = Opening(self._admin, self.topics, self._applied, self._folder)
         self._faults = ConnectionFaults()
         self._consumer = self._subscribed()
         self._ticker: Producer = clients.producer(self.settings, linger_ms=0)
@@ -110,48 +109,22 @@ class Worker:
         finally:
             self._close()
 
-    def _take_transactional_id(self) -> None:
+    def _waiting_for_brokers(self, doing: Callable[[], T]) -> T:
+        """Return what *doing* returns, trying as long as the brokers are away; each try is logged and shown."""
         while True:
             self.health.beat()
             try:
-                self._transactions.start()
+                done = doing()
             except Unavailable as error:
                 self.health.wait_for(metrics.Waiting.BROKER)
                 log.warning("waiting for the brokers", reason=str(error))
                 continue
             self.health.wait_for(None)
-            return
+            return done
 
     @property
     def revision(self) -> CompiledRevision:
-        return self._compiled[max(self._revisions)]
-
-    def _take_revision(self) -> None:
-        while not self._revisions:
-            self.health.beat()
-            try:
-                found = revisions.read_revisions(self.settings, self.topics)
-                self._revisions = {revision.number: revision for revision in found}
-            except Unavailable as error:
-                self.health.wait_for(metrics.Waiting.BROKER)
-                log.warning("waiting for the brokers", reason=str(error))
-                continue
-            if not found:
-                raise SettingsError(f"nothing is applied: {self.topics.catalogue} is empty; run `govbus apply` first")
-        self.health.wait_for(None)
-        self._compile(max(self._revisions))
-
-    def _compile(self, number: int) -> CompiledRevision:
-        if number not in self._compiled:
-            if number not in self._revisions:
-                raise SettingsError(
-                    f"catalogue revision {number} is not on {self.topics.catalogue}: views under it cannot be "
-                    "withdrawn; restore the topic from its backup"
-                )
-            self._compiled[number] = CompiledRevision(
-                self._revisions[number], lambda name, mark: read_key(self.settings, name, mark)
-            )
-        return self._compiled[number]
+        return self._applied.present
 
     @staticmethod
     def consumer_properties() -> dict[str, str | int]:
@@ -184,26 +157,13 @@ class Worker:
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         numbers = sorted(each.partition for each in assigned)
         log.info("partitions assigned", partitions=numbers)
-        raws = [(topic, number) for number in numbers for topic in self.revision.inputs()]
-        committed = inputs.committed(consumer, raws)
-        begins = inputs.begins(self._admin, raws)
-        positions: list[TopicPartition] = []
-        for each in raws:
-            offset = committed[each]
-            if offset is None:
-                offset = begins[each]
-                positions.append(TopicPartition(*each, OFFSET_BEGINNING))
-            else:
-                positions.append(TopicPartition(*each, max(offset, begins[each])))
-            if begins[each] > (committed[each] or 0):
-                self._retention_gap(*each, committed[each] or 0, begins[each])
-            self._offsets[each] = max(offset, begins[each])
-        ticks = [TopicPartition(self.topics.tick, number, OFFSET_END) for number in numbers]
-        consumer.assign([*positions, *ticks])
-        if raws:
-            consumer.pause([TopicPartition(*each) for each in raws])
+        positions, offsets, committed = self._opening.positions(consumer, numbers)
+        self._offsets.update(offsets)
+        consumer.assign([*positions, *(TopicPartition(self.topics.tick, number, OFFSET_END) for number in numbers)])
+        if positions:
+            consumer.pause([TopicPartition(*each) for each in offsets])
         for number in numbers:
-            self.partitions[number] = self._opened(number, {topic: committed[(topic, number)] for topic, _ in raws})
+            self.partitions[number] = self._opening.partition(number, committed, self._unknown_schema)
         self._last_tick = 0.0
 
     def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
@@ -215,64 +175,6 @@ class Worker:
                     self._stop_reading()
                 partition.state.close()
         self._offsets = {each: offset for each, offset in self._offsets.items() if each[1] in self.partitions}
-
-    def _retention_gap(self, topic: str, partition: int, committed: int, begin: int) -> None:
-        dataset = self.revision.by_raw_topic[topic].id
-        log.error(
-            "records left the raw topic before they were exchanged: the department must publish them again",
-            dataset=dataset,
-            partition=partition,
-            records=begin - committed,
-        )
-        metrics.EXCHANGE_RETENTION_GAPS.labels(dataset=dataset).inc()
-
-    def _opened(self, number: int, committed: dict[str, int | None]) -> AssignedPartition:
-        folder = self._folder / str(number)
-        currents = {self.topics.current(dataset): dataset for dataset in self._held_datasets()}
-        marks = {
-            topic: end for (topic, _), end in inputs.ends(self._admin, [(topic, number) for topic in currents]).items()
-        }
-        ids = inputs.topic_ids(self._admin, list(currents))
-        state = PartitionState(folder)
-        known = state.checkpoint.currents
-        others = set(known) - set(currents)
-        if others or any(known[topic][0] != ids[topic] or known[topic][1] > marks[topic] for topic in known):
-            log.warning("the state is of other topics and is restored anew", partition=number)
-            state.close()
-            discard(folder)
-            state = PartitionState(folder)
-            known = state.checkpoint.currents
-        partition = AssignedPartition.open(number, state, self.revision, self._unknown_schema)
-        present = {topic: offset for topic, offset in committed.items() if offset is not None}
-        whole = state.checkpoint.offsets == present and set(known) >= set(currents)
-        starts = {topic: marks[topic] if whole else known.get(topic, ("", 0))[1] for topic in currents}
-        if not whole:
-            # Until all is read the state stands for no offsets: a crash in between must not leave it believed.
-            state.checkpoint.offsets = {}
-        progress_end = inputs.ends(self._admin, [(self.topics.progress, number)])[(self.topics.progress, number)]
-        partition.restore = Restore(
-            partition=number,
-            state=state,
-            datasets=currents,
-            progress_topic=self.topics.progress,
-            deleted_frame=next(iter(self.revision.datasets.values())).deleted_frame,
-            starts={**starts, self.topics.progress: 0},
-            marks={**marks, self.topics.progress: progress_end},
-            offsets=present,
-            currents={topic: (ids[topic], marks[topic]) for topic in currents},
-        )
-        return partition
-
-    def _held_datasets(self) -> list[str]:
-        """Every dataset of the present revision, and of superseded ones whose `current` topic still exists."""
-        present = list(self.revision.datasets)
-        past = {dataset for revision in self._revisions.values() for dataset in revision.catalogue.datasets} - set(
-            present
-        )
-        if not past:
-            return present
-        existing = self._admin.list_topics(timeout=30).topics
-        return present + sorted(dataset for dataset in past if self.topics.current(dataset) in existing)
 
     # --- restore and change of views --------------------------------------------------------------------------------
 
@@ -313,7 +215,7 @@ class Worker:
 
     def _change_views(self, partition: AssignedPartition) -> None:
         """Bring every view of *partition* to its wanted version, slice by slice, each in its own transaction."""
-        for change in partition.changes(self.revision, self._compile):
+        for change in partition.changes(self.revision, self._applied.compiled):
             self.health.beat()
             self._commit_change(partition, change)
         partition.activate(self.revision)
