@@ -9,6 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from govbus import metrics
+
 TRIES_BEFORE_HALVING = 2
 
 Place = tuple[str, int, int]
@@ -32,6 +34,8 @@ class AbortMemory:
         self._failure = self._read()
         self.batch_records = full_batch_records
         if self._failure is not None:
+            # The process whose transaction was aborted ended before anyone could read its metrics: its heir counts it.
+            metrics.EXCHANGE_TRANSACTIONS.labels(outcome="aborted").inc()
             self.batch_records = min(full_batch_records, self._failure.batch_records)
             if self._failure.tries >= TRIES_BEFORE_HALVING and self.batch_records > 1:
                 self.batch_records //= 2
