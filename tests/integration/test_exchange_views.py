@@ -46,7 +46,10 @@ def test_every_view_is_what_the_oracle_says(bus: ExchangeBus) -> None:
 
     expected = bus.check()
     assert {view: len(rows) for view, rows in expected.items()} == {
-        AID: 200, STATISTICS: 200, CARS: 200, HEAT: 10,
+        AID: 200,
+        STATISTICS: 200,
+        CARS: 200,
+        HEAT: 10,
         PLACES: len(expected[PLACES]),
     }
     assert 20 < len(expected[PLACES]) < 100
@@ -54,7 +57,7 @@ def test_every_view_is_what_the_oracle_says(bus: ExchangeBus) -> None:
 
 
 def test_updates_deletions_and_rows_that_leave(bus: ExchangeBus) -> None:
-    """A changed row travels anew, a deleted one and one that left a filter are retracted, a returning one comes back."""
+    """A changed row travels anew, a deleted one and one that left a filter are retracted, one may come back."""
     for number in range(40):
         bus.upsert(person(number))
     bus.exchange()
@@ -190,6 +193,7 @@ def test_a_time_in_clear_is_the_sources(bus: ExchangeBus) -> None:
 
 def test_what_is_sent_is_counted(bus: ExchangeBus) -> None:
     """A record's every fate has one count: accepted, duplicate, stale or rejected."""
+
     def counts() -> Counter[str]:
         found: Counter[str] = Counter()
         for each in metrics.EXCHANGE_RECORDS.collect():
