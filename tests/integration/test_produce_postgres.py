@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 from integration.produce_bus import ProduceBus, wait_for
 from psycopg import sql
+from stack_fixture import REPOSITORY
 
 from govbus.adapters.feed import journal_path
 from govbus.adapters.look import Look
@@ -397,3 +399,44 @@ def test_the_database_may_break_every_connection(outbox: Police) -> None:
         stop.set()
         adapter.join(30)
     assert set(outbox.names()) == {citizen(0), citizen(1), citizen(2)}
+
+
+GUIDE = (REPOSITORY / "docs/producing.md").read_text(encoding="utf-8")
+
+
+def test_the_guides_outbox_and_trigger_note_every_change(police: Police) -> None:
+    """The SQL of docs/producing.md makes an outbox that notes inserts, updates, changed keys and deletions."""
+    table, trigger = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
+    police.execute("CREATE TABLE {t}.lease (house_code text, contract_no text, rent int)")
+    for statement in (table, trigger):
+        police.database.execute(statement.replace("housing.", f"{police.schema}."))
+    fields: list[dict[str, Any]] = [
+        {"name": "house_code", "type": "string"},
+        {"name": "contract_no", "type": "string"},
+        {"name": "rent", "type": "int"},
+    ]
+    source = {"kind": "outbox", "table": f"{police.schema}.outbox"}
+    police.bus.declare(source=source, fields=fields, entries={}, key=("house_code", "contract_no"))
+    police.bus.apply()
+    police.execute("INSERT INTO {t}.lease VALUES ('h1', 'c1', 100), ('h2', 'c2', 200), ('h3', 'c3', 300)")
+    police.look()
+    police.execute("UPDATE {t}.lease SET rent = 101 WHERE house_code = 'h1'")
+    police.execute("UPDATE {t}.lease SET house_code = 'h4' WHERE house_code = 'h2'")
+    police.execute("DELETE FROM {t}.lease WHERE house_code = 'h3'")
+    police.look()
+    assert {key.decode(): record["rent"] for key, record in police.bus.newest().items()} == {
+        "h1\x1fc1": 101,
+        "h4\x1fc2": 200,
+    }
+
+
+def test_the_guides_program_publishes(police: Police) -> None:
+    """The program of docs/producing.md runs as it stands, on a register of ids and names."""
+    (program,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    fields: list[dict[str, Any]] = [{"name": "citizen_id", "type": "string"}, {"name": "name", "type": "string"}]
+    police.bus.declare(fields=fields, entries={"citizen_id": {"title": "t", "grade": "L3", "format": "citizen_id"}})
+    police.bus.apply()
+    program = program.replace('Settings.load(Path("city"))', "given")
+    program = program.replace('"public_security.population"', '"police.population", topics')
+    exec(program, {"given": police.bus.settings, "topics": police.bus.topics})
+    assert police.names() == {"890101199101010194": "张三"}
