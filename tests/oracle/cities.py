@@ -200,7 +200,7 @@ def revised(rng: Random, declared: Declared, start: date) -> Declared:
     later = copy.deepcopy(declared)
     for _ in range(rng.randint(1, 3)):
         name = rng.choice(list(later.datasets))
-        match rng.randrange(6):
+        match rng.randrange(8):
             case 0:
                 draw_sharing(rng, later, name, start)
             case 1:
@@ -215,10 +215,25 @@ def revised(rng: Random, declared: Declared, start: date) -> Declared:
                 draw_sharing(rng, later, name, start)
             case 4:
                 later.datasets[name]["epoch"] += 1
-            case 5:
+            case 5 | 6:
+                _redraw_rows(rng, later, name)
+            case 7:
                 later.datasets[name]["share"] = rng.choice(["conditional", "conditional", "unconditional"])
                 draw_sharing(rng, later, name, start)
     return later
+
+
+def _redraw_rows(rng: Random, declared: Declared, dataset_id: str) -> None:
+    """Draw anew which rows of a dataset are granted or asked, and nothing else."""
+    record = declared.business(dataset_id)
+    samples = [generate.Values(rng).of(record) for _ in range(3)]
+    for grant in declared.datasets[dataset_id]["grants"]:
+        if rng.random() < 0.5:
+            grant["rows"] = policies.rows(rng, record, samples)
+    for ask in declared.asks.values():
+        asked = ask["datasets"].get(dataset_id)
+        if asked is not None and rng.random() < 0.5:
+            asked["rows"] = rows_of_view(rng, record, asked["fields"], samples)
 
 
 # Records --------------------------------------------------------------------------------------------------------------

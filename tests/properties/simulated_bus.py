@@ -131,6 +131,7 @@ class SimulatedBus:
         self.partitions: dict[int, AssignedPartition] = {}
         self.compiled: dict[int, CompiledRevision] = {}
         self.usual = self.unusual = 0
+        self.sent: dict[tuple[str, bytes | None], bytes | None] = {}
 
     # --- what apply does ----------------------------------------------------------------------------------------------
 
@@ -255,13 +256,21 @@ class SimulatedBus:
                 self._change_views(partition)
 
     def _change_views(self, partition: AssignedPartition) -> None:
-        for change in partition.changes(self.revision, self._compile):
+        for change in partition.changes(self.revision, self._compile, lambda topic, number: self.ends[topic, number]):
+            self._maybe_die(0.03)
+            for cut in change.deletions:
+                self._delete(cut.topic, cut.partition, cut.offset)
             self._maybe_die(0.03)
             record = change.progress.record(PROGRESS, partition.number, change.view)
-            self._append([*change.outputs, record])
+            self._append([*change.outputs, record], anew=change.progress.delete_to is not None)
             partition.progress[change.view] = change.progress
             self._maybe_die(0.03)
         partition.activate(self.revision)
+
+    def _delete(self, topic: str, partition: int, before: int) -> None:
+        """Delete what lies before an offset, as DeleteRecords does; a negative one is the end."""
+        place = (topic, partition)
+        self.logs[place] = [entry for entry in self.logs.get(place, []) if 0 <= before <= entry.at]
 
     def step(self, number: int, most: int) -> bool:
         """Let one partition take in at most *most* records; False where there is nothing to read."""
@@ -327,8 +336,11 @@ class SimulatedBus:
         for topic, each in partition.datasets.items():
             assert _counts(each) == _counts(twins[topic])
 
-    def _append(self, outputs: Sequence[Any]) -> None:
+    def _append(self, outputs: Sequence[Any], *, anew: bool = False) -> None:
         for topic, value, key, partition, _, _, timestamp_ms, headers in outputs:
+            if topic.startswith("share."):
+                assert anew or self.sent.get((topic, key)) != value, "what the subscriber has is sent again"
+                self.sent[topic, key] = value
             self.publish(topic, partition, key, value, timestamp_ms, headers or ())
 
     def _count(self, partition: AssignedPartition) -> None:
