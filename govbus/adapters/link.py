@@ -37,6 +37,8 @@ class Link:
     def __init__(self, settings: Settings, topics: Topics, revision: Revision | None = None) -> None:
         self.settings = settings
         self.topics = topics
+        self.on_wait: Callable[[], None] = lambda: None
+        """Called about ten times a second while the brokers are waited for; it may raise to give up."""
         found = revision or latest_revision(settings, topics)
         if found is None:
             raise NothingApplied(f"{topics.catalogue} holds no revision: run `govbus apply` first")
@@ -71,7 +73,7 @@ class Link:
             try:
                 self._producer.produce(topic, value, key, partition=partition, headers=headers, on_delivery=on_delivery)
             except BufferError:
-                self._producer.poll(0.1)
+                self.serve(0.1)
                 if time.monotonic() > deadline:
                     raise Unavailable(f"writing {topic}: the brokers have taken nothing for a minute") from None
             except KafkaException as failure:
@@ -82,6 +84,8 @@ class Link:
     def serve(self, seconds: float = 0.0) -> None:
         """Let deliveries be heard of, waiting at most *seconds* for the first."""
         self._producer.poll(seconds)
+        if seconds:
+            self.on_wait()
 
     def translate(self, error: KafkaError | KafkaException, doing: str) -> GovbusError:
         """Return what *error* means, with the connection's last fault where it merely timed out."""
@@ -96,7 +100,7 @@ class Link:
             self._producer.produce(self.topics.progress, value, key, on_delivery=lambda error, _: answers.append(error))
             deadline = time.monotonic() + DELIVERY_SECONDS + 5
             while not answers and time.monotonic() < deadline:
-                self._producer.poll(0.5)
+                self.serve(0.1)
         except (BufferError, KafkaException) as failure:
             raise Unavailable(f"writing {self.topics.progress}: {failure}") from failure
         if not answers:

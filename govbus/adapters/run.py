@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from govbus.adapters.feed import Feed
 from govbus.adapters.file import FileAdapter
+from govbus.adapters.journal import JournalBusy
 from govbus.adapters.link import Link
 from govbus.adapters.look import Adapter, Look, Progress
 from govbus.adapters.outbox import OutboxAdapter
@@ -38,6 +39,9 @@ NOTE_SECONDS = 10.0
 
 ONCE_PATIENCE_SECONDS = 60.0
 """For how long a run of `once` waits for brokers, registry or database before it gives up."""
+
+STOP_SECONDS = 5.0
+"""For how long a process that is to end still waits for brokers to acknowledge what is under way."""
 
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
@@ -71,6 +75,8 @@ class _Turn:
     wait_seconds: float = _FIRST_WAIT_SECONDS
     noted_at: float = float("-inf")
     finished: bool = False
+    failed: GovbusError | None = None
+    """Of a run of `once`: what a person has to put right for this dataset."""
 
 
 class _NewRevision(GovbusError):
@@ -97,8 +103,9 @@ def produce(
     *accept_deletions* lets a snapshot delete up to so many records whatever its limit says. *drop* is the drop folder
     (default ``HOME/drop/DEPARTMENT``).
 
-    Raises SettingsError (and the like) before anything was done where someone has to put something right; later such
-    faults are waited out with a log line, unless *once*. Raises `Fenced` where the process must end.
+    A fault of one dataset does not keep the others back: it is waited out with a log line. A run of *once* raises it
+    when the others are done (a fault that may pass only after a minute of trying). Raises SettingsError for an unknown
+    department or dataset, `JournalBusy` where another process publishes one, `Fenced` where the process must end.
     """
     loop = _Loop(
         settings=settings,
@@ -131,8 +138,7 @@ class _Loop:
     stop: threading.Event
     health: Health | None
     produced: Produced = field(default_factory=Produced)
-    began: bool = False
-    _link: Link | None = None
+    _stopped_at: float | None = None
     _started: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
@@ -143,18 +149,21 @@ class _Loop:
             except _NewRevision:
                 log.info("a new catalogue was applied", department=self.department)
             except Unavailable as unavailable:
-                self._wait(unavailable, "catalogue", wait_seconds)
+                if self.once and self._out_of_patience():
+                    raise
+                self._say_waiting(unavailable, "catalogue", wait_seconds)
+                self.stop.wait(wait_seconds)
                 wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
             else:
                 return
 
     def _under_one_revision(self) -> None:
-        link = self._link = Link(self.settings, self.topics)
+        link = Link(self.settings, self.topics)
         turns: list[_Turn] = []
         try:
             self.produced.revision = link.revision.number
             turns = [_Turn(adapter) for adapter in self._adapters(link)]
-            self.drop.mkdir(parents=True, exist_ok=True)
+            link.on_wait = self._on_wait
             end, looked_at = link.catalogue_end(), time.monotonic()
             if self.health is not None:
                 self.health.set_ready(True)
@@ -169,6 +178,9 @@ class _Loop:
                     looked_at = time.monotonic()
                 if not all(turn.finished for turn in turns):
                     self.stop.wait(_TURN_SECONDS)
+            for turn in turns:
+                if turn.failed is not None:
+                    raise turn.failed
         finally:
             for turn in turns:
                 turn.adapter.let_go()
@@ -181,19 +193,18 @@ class _Loop:
         except Stopped:
             adapter.let_go()
             return
-        except Fenced:
+        except (Fenced, JournalBusy):
             raise
         except (GovbusError, OSError, sqlite3.Error) as failure:
             adapter.let_go()
             error = failure if isinstance(failure, GovbusError) else _local(failure)
-            needs_a_person = not isinstance(error, Unavailable)
-            if needs_a_person and (self.once or not self.began):
-                raise error from failure
-            self._wait(error, adapter.dataset, turn.wait_seconds, sleep=False)
+            if self.once and (not isinstance(error, Unavailable) or self._out_of_patience()):
+                turn.finished, turn.failed = True, error
+                return
+            self._say_waiting(error, adapter.dataset, turn.wait_seconds)
             turn.due = time.monotonic() + turn.wait_seconds
             turn.wait_seconds = min(2 * turn.wait_seconds, _LONGEST_WAIT_SECONDS)
             return
-        self.began = True
         turn.wait_seconds = _FIRST_WAIT_SECONDS
         turn.due = time.monotonic() + adapter.every_seconds
         if self.health is not None:
@@ -215,9 +226,11 @@ class _Loop:
         if look.completed and (news or self.once or time.monotonic() - turn.noted_at > NOTE_SECONDS):
             try:
                 link.note_poll(dataset, turn.adapter.kind, look.note(datetime.now(UTC).isoformat(timespec="seconds")))
-            except Unavailable as unavailable:
+            except Fenced:
+                raise
+            except GovbusError as unnoted:
                 # The records themselves have arrived; the next look is noted again.
-                log.warning("look not noted", dataset=dataset, cause=str(unavailable))
+                log.warning("look not noted", dataset=dataset, cause=str(unnoted))
             else:
                 turn.noted_at = time.monotonic()
         if news:
@@ -232,19 +245,26 @@ class _Loop:
                 rejected=look.rejections,
             )
 
-    def _wait(self, error: GovbusError, what: str, seconds: float, *, sleep: bool = True) -> None:
-        if self.once and time.monotonic() - self._started > ONCE_PATIENCE_SECONDS:
-            raise error
+    def _out_of_patience(self) -> bool:
+        return time.monotonic() - self._started > ONCE_PATIENCE_SECONDS
+
+    def _say_waiting(self, error: GovbusError, what: str, seconds: float) -> None:
         log.warning("producing waits", what=what, cause=str(error), retry_in_seconds=seconds)
         if self.health is not None:
             self.health.wait_for(_waiting(error))
         self._beat()
-        if sleep:
-            self.stop.wait(seconds)
 
     def _beat(self) -> None:
         if self.health is not None:
             self.health.beat()
+
+    def _on_wait(self) -> None:
+        """Say that the process lives while brokers are waited for; give up soon where it is to end."""
+        self._beat()
+        if self.stop.is_set():
+            self._stopped_at = self._stopped_at or time.monotonic()
+            if time.monotonic() - self._stopped_at > STOP_SECONDS:
+                raise Stopped("told to end while the brokers did not answer")
 
     def _report(self, doing: str, done: int, of: int) -> None:
         """Pass progress on, and leave long work where the process is to end."""

@@ -17,6 +17,7 @@ from integration.produce_bus import wait_for
 from integration.test_produce_file import CSV, Police, held, people, police_with
 
 from govbus.adapters.run import produce
+from govbus.errors import SettingsError
 from govbus.kafka.settings import Settings
 from govbus.ops.stack import Stack
 
@@ -182,3 +183,17 @@ def test_a_command_that_leaves_something_to_decide_ends_with_1(police: Police) -
         police.command("--once"), env=police.environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_fault_of_one_dataset_does_not_keep_the_others_back(police: Police) -> None:
+    """A table that is missing is said and waited for; the department's files go on meanwhile."""
+    police.bus.declare("archive", source={"kind": "postgres", "table": "nowhere.archive", "watermark": "at"})
+    police.bus.apply()
+    police.export(people(range(3)))
+    with pytest.raises(SettingsError, match=r"no table nowhere\.archive"):
+        police.once()
+    assert police.bus.newest() == held(people(range(3)))
+    with Running(police):
+        police.export(people(range(4)))
+        wait_for(lambda: (police.folder / "done" / "population.2.csv").exists())
+    assert police.bus.newest() == held(people(range(4)))
