@@ -66,7 +66,7 @@ class CompiledView:
         self.fingerprint = fingerprint
         self.clear_key = view.key_in_clear
         self.ends_at_ms = None if (end := view.ends_at) is None else int(end.timestamp() * 1000)
-        self._partitions = partitions
+        self.partitions = partitions
         self.pseudonym_key = pseudonym_key
         self.schema_id = schema_id
         self._newest = newest
@@ -88,7 +88,7 @@ class CompiledView:
             return key, partition
         assert self.pseudonym_key is not None
         shown = mask.pseudonymiser(self.pseudonym_key)(key)
-        return shown, crc32(shown) % self._partitions
+        return shown, crc32(shown) % self.partitions
 
 
 class CompiledDataset:

@@ -290,9 +290,12 @@ class PartitionExchange:
         key: bytes,
         stored: bytes,
         now_ms: int,
+        *,
+        anew: bool = False,
     ) -> tuple[int, int]:
         """Put out what changes for one held record when *old* becomes *new* (None: the empty view).
 
+        With *anew*, what stays the same is sent too: the earlier records of the share topic are going to be deleted.
         Returns how many upserts and how many retractions that was: at most one of each, both where the key changes.
         """
         held = Held.parse(stored)
@@ -307,7 +310,7 @@ class PartitionExchange:
             if shown_after is None or new is None or new.address(key, self.partition) != address:
                 self.outputs.append((old.topic, None, address[0], address[1], None, None, hour, None))
                 retracted, shown_before = 1, None
-        if new is not None and shown_after is not None and shown_after != shown_before:
+        if new is not None and shown_after is not None and (anew or shown_after != shown_before):
             address = new.address(key, self.partition)
             timestamp = hour
             if new.clear_key:

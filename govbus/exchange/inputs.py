@@ -8,6 +8,7 @@ from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
     IsolationLevel,
+    KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
@@ -68,3 +69,13 @@ def topic_ids(admin: AdminClient, topics: Sequence[str]) -> dict[str, str]:
         return {topic: str(future.result().topic_id) for topic, future in futures.items()}
     except KafkaException as error:
         raise clients.translate(error, "asking for the topics") from error
+
+
+def delete_records(admin: AdminClient, up_to: Sequence[TopicPartition]) -> None:
+    """Delete from each topic's partition every record before its offset; topics that are gone are left alone."""
+    for each, future in admin.delete_records(list(up_to)).items() if up_to else ():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise clients.translate(error, f"deleting withdrawn records of {each.topic}") from error

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from confluent_kafka import OFFSET_END, TopicPartition
 
 from govbus.exchange.compiled import CompiledRevision, CompiledView
 from govbus.exchange.difference import ActiveView, DatasetExchange, Output, PartitionExchange, UnknownSchema
 from govbus.exchange.progress import EMPTY, NOTHING_SENT, Sent, ViewProgress
 from govbus.exchange.restore import Restore
 from govbus.exchange.state import PartitionState
+from govbus.rules.share import narrows
 
 SLICE_RECORDS = 2_000
 """How many held records one transaction of a view's change looks at."""
@@ -22,8 +25,10 @@ class Change:
     outputs: list[Output]
     view: str
     progress: ViewProgress
-    upserted: int
-    retracted: int
+    upserted: int = 0
+    retracted: int = 0
+    deletions: tuple[TopicPartition, ...] = ()
+    """Up to where the share topic is to be cut, before the progress is written."""
 
 
 @dataclass(slots=True, eq=False)
@@ -79,21 +84,31 @@ class AssignedPartition:
             ]
         self.live = True
 
-    def changes(self, revision: CompiledRevision, compiled: Callable[[int], CompiledRevision]) -> Iterator[Change]:
+    def changes(
+        self,
+        revision: CompiledRevision,
+        compiled: Callable[[int], CompiledRevision],
+        end_of: Callable[[str, int], int],
+    ) -> Iterator[Change]:
         """Yield slice after slice of what must be sent until every view is at its wanted version.
 
-        *compiled* gives a superseded revision ready to run. Each slice must be committed before the next is taken;
-        after a crash the iteration starts again where the committed progress stands.
+        *compiled* gives a superseded revision ready to run, *end_of* the end of a topic's partition. Each slice must be
+        committed before the next is taken; after a crash the iteration starts again where the committed progress
+        stands.
+
+        A view that narrows is sent anew, whole, and then everything before it is deleted from the share topic:
+        tombstones alone would leave what was withdrawn readable until compaction. Under a pseudonymised key several
+        partitions write to one of the share topic, so there only a view that ends is deleted.
         """
         wanted = self.wanted(revision)
         for view_id in sorted(set(wanted) | set(self.progress)):
             progress = self.progress.get(view_id, NOTHING_SENT)
             if progress.before is not None:
-                yield from self._change(view_id, progress, revision, compiled)
+                yield from self._change(view_id, progress, revision, compiled, end_of)
                 progress = self.progress[view_id]
             goal = wanted.get(view_id, EMPTY)
             if progress.now.fingerprint != goal.fingerprint:
-                yield from self._change(view_id, ViewProgress(goal, progress.now, None), revision, compiled)
+                yield from self._change(view_id, ViewProgress(goal, progress.now), revision, compiled, end_of)
 
     def _change(
         self,
@@ -101,6 +116,7 @@ class AssignedPartition:
         progress: ViewProgress,
         revision: CompiledRevision,
         compiled: Callable[[int], CompiledRevision],
+        end_of: Callable[[str, int], int],
     ) -> Iterator[Change]:
         assert progress.before is not None
         old, new = _view(view_id, progress.before, compiled), _view(view_id, progress.now, compiled)
@@ -109,21 +125,38 @@ class AssignedPartition:
         # revision.
         holder = revision if dataset_id in revision.datasets else compiled(progress.before.revision)
         exchange = DatasetExchange(holder.datasets[dataset_id], self.state.prefix(dataset_id))
+        anew = old is not None and new is not None and new.clear_key and narrows(old.view, new.view)
+        if anew and progress.delete_to is None:
+            assert new is not None
+            progress = replace(progress, delete_to=end_of(new.topic, self.number))
+            yield Change([], view_id, progress)
         cursor = progress.cursor
         records = self.state.records(dataset_id, after=cursor)
         while True:
             upserted = retracted = looked_at = 0
             for key, stored in records:
-                sent = self.exchange.change_view(exchange, old, new, key, stored, self.clock_ms)
+                sent = self.exchange.change_view(exchange, old, new, key, stored, self.clock_ms, anew=anew)
                 upserted, retracted = upserted + sent[0], retracted + sent[1]
                 cursor, looked_at = key, looked_at + 1
                 if looked_at == SLICE_RECORDS:
                     break
             outputs, self.exchange.outputs = self.exchange.outputs, []
+            progress = replace(progress, cursor=cursor)
+            yield Change(outputs, view_id, progress, upserted, retracted)
             if looked_at < SLICE_RECORDS:
-                yield Change(outputs, view_id, ViewProgress(progress.now), upserted, retracted)
+                deletions = self._deletions(old, new, progress.delete_to)
+                yield Change([], view_id, ViewProgress(progress.now), deletions=deletions)
                 return
-            yield Change(outputs, view_id, ViewProgress(progress.now, progress.before, cursor), upserted, retracted)
+
+    def _deletions(
+        self, old: CompiledView | None, new: CompiledView | None, delete_to: int | None
+    ) -> tuple[TopicPartition, ...]:
+        if old is not None and new is None:
+            numbers = [self.number] if old.clear_key else range(old.partitions)
+            return tuple(TopicPartition(old.topic, number, OFFSET_END) for number in numbers)
+        if new is not None and delete_to:
+            return (TopicPartition(new.topic, self.number, delete_to),)
+        return ()
 
 
 def _view(view_id: str, sent: Sent, compiled: Callable[[int], CompiledRevision]) -> CompiledView | None:

@@ -32,11 +32,15 @@ EMPTY = Sent(0, "")
 
 @dataclass(frozen=True, slots=True)
 class ViewProgress:
-    """What one partition has sent of one view: all of `now`, except that after `cursor` it is still `before`."""
+    """What one partition has sent of one view: all of `now`, except that after `cursor` it is still `before`.
+
+    `delete_to`: the end of the share topic's partition before anything of `now` was sent, where the view narrows.
+    """
 
     now: Sent
     before: Sent | None = None
     cursor: bytes | None = None
+    delete_to: int | None = None
 
     def record(self, topic: str, partition: int, view: str) -> Output:
         """Return the record of this progress."""
@@ -44,6 +48,7 @@ class ViewProgress:
         if self.before is not None:
             document["before"] = [self.before.revision, self.before.fingerprint]
             document["cursor"] = None if self.cursor is None else self.cursor.hex()
+            document["delete_to"] = self.delete_to
         return (topic, json.dumps(document).encode(), key_of(partition, view), partition, None, None, 0, None)
 
     @classmethod
@@ -59,6 +64,7 @@ class ViewProgress:
             Sent(*document["now"]),
             None if before is None else Sent(*before),
             None if cursor is None else bytes.fromhex(cursor),
+            document.get("delete_to"),
         )
 
 

@@ -215,7 +215,7 @@ class Worker:
 
     def _change_views(self, partition: AssignedPartition) -> None:
         """Bring every view of *partition* to its wanted version, slice by slice, each in its own transaction."""
-        for change in partition.changes(self.revision, self._applied.compiled):
+        for change in partition.changes(self.revision, self._applied.compiled, self._end_of):
             self.health.beat()
             self._commit_change(partition, change)
         partition.activate(self.revision)
@@ -223,6 +223,7 @@ class Worker:
     def _commit_change(self, partition: AssignedPartition, change: Change) -> None:
         existing = change.outputs and self._existing({output[0] for output in change.outputs})
         outputs = [output for output in change.outputs if existing and output[0] in existing]
+        inputs.delete_records(self._admin, change.deletions)
         record = change.progress.record(self.topics.progress, partition.number, change.view)
         # Offsets ride along though none moves: a worker that has lost the partition is fenced by them.
         position = [
@@ -238,6 +239,9 @@ class Worker:
         partition.progress[change.view] = change.progress
         if change.upserted or change.retracted:
             self._counting.changed(change)
+
+    def _end_of(self, topic: str, number: int) -> int:
+        return inputs.ends(self._admin, [(topic, number)])[topic, number]
 
     def _existing(self, topics: set[str]) -> set[str]:
         known = self._admin.list_topics(timeout=30).topics

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from enum import StrEnum
 
 from govbus.rules.condition import Condition
-from govbus.rules.mask import Drop, Mask, Pass
+from govbus.rules.mask import Drop, Mask, Pass, at_least_as_strict
 
 CHINA_STANDARD_TIME = timezone(timedelta(hours=8))
 
@@ -65,6 +65,20 @@ class ShareView:
     def ends_at(self) -> datetime | None:
         """The first instant at which nothing may leave any more: midnight after `until`."""
         return None if self.until is None else end_of(self.until)
+
+
+def narrows(old: ShareView, new: ShareView) -> bool:
+    """Return whether *new* may show less than *old* did: what lies in the share topic must then be deleted.
+
+    Told on the safe side: two different row conditions count as narrower, whichever way they differ.
+    """
+    shown = new.masks
+    kept = all(path in shown and at_least_as_strict(mask, shown[path]) for path, mask in old.fields)
+    rows_kept = all(
+        after is None or after == before
+        for before, after in ((old.grant_rows, new.grant_rows), (old.ask_rows, new.ask_rows))
+    )
+    return not (kept and rows_kept)
 
 
 @dataclass(frozen=True, slots=True)
