@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
+from govbus.rules.condition import Condition, Equals
 from govbus.rules.mask import GeneraliseDate, Keep, Mask, Null, Pass, Pseudonym
-from govbus.rules.share import ShareView, Withheld, WithheldReason, end_of
+from govbus.rules.share import ShareView, Withheld, WithheldReason, end_of, narrows
 
 
 def view(*fields: tuple[str, Mask], key: tuple[str, ...] = ("citizen_id",), until: date | None = None) -> ShareView:
@@ -67,3 +69,28 @@ def test_a_day_is_over_at_midnight_in_china(day: date, instant: datetime) -> Non
 def test_a_view_without_an_end_never_ends() -> None:
     """No `until`, no instant."""
     assert view().ends_at is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "grant_rows", "ask_rows", "narrower"),
+    [
+        ((("id", Pass()), ("name", Pass())), None, None, False),
+        ((("id", Pass()), ("name", Pass()), ("phone", Pass())), None, None, False),
+        ((("id", Pass()),), None, None, True),
+        ((("id", Pass()), ("name", Keep(1, 0))), None, None, True),
+        ((("id", Pass()), ("name", Pass())), Equals("id", "1"), None, True),
+        ((("id", Pass()), ("name", Pass())), None, Equals("id", "1"), True),
+    ],
+)
+def test_a_view_narrows_where_it_may_show_less(
+    fields: tuple[tuple[str, Mask], ...], grant_rows: Condition | None, ask_rows: Condition | None, narrower: bool
+) -> None:
+    """A field gone, a stricter mask or another row condition narrows a view; more fields or the same ones do not."""
+    old = ShareView("s", "a", "d.x", "p", (("id", Pass()), ("name", Pass())), ("id",), None, None, None)
+    assert narrows(old, replace(old, fields=fields, grant_rows=grant_rows, ask_rows=ask_rows)) is narrower
+
+
+def test_dropping_a_row_condition_does_not_narrow() -> None:
+    """All rows are more than some."""
+    old = ShareView("s", "a", "d.x", "p", (("id", Pass()),), ("id",), Equals("id", "1"), Equals("id", "1"), None)
+    assert not narrows(old, replace(old, grant_rows=None, ask_rows=None))
