@@ -19,7 +19,8 @@ from zlib import crc32
 from govbus.codec.projection import Unmaskable
 from govbus.codec.reader import Bounds
 from govbus.codec.walk import Malformed, NonCanonical, read_long, read_time, write_long
-from govbus.exchange.compiled import CompiledDataset, CompiledView
+from govbus.errors import SettingsError
+from govbus.exchange.compiled import CompiledDataset, CompiledView, Writer
 from govbus.exchange.held import RECORD, Held
 from govbus.exchange.usual import usual_loop
 from govbus.rules import version as versions
@@ -203,7 +204,7 @@ class PartitionExchange:
             else:
                 if stored[0] == RECORD:
                     before = stored
-                    before_bounds = dataset.by_frame[stored[:5]].reader.bounds(stored)
+                    before_bounds = self._writer_of(dataset, stored).reader.bounds(stored)
                     if usual and before_bounds[1] == 13 and not dataset.epoch:
                         now, then = value[12:4:-1], before[12:4:-1]
                         newer, older = now > then, now < then
@@ -212,7 +213,7 @@ class PartitionExchange:
                 else:
                     held = Held.parse(stored)
                     before = held.record
-                    before_bounds = None if before is None else dataset.by_frame[before[:5]].reader.bounds(before)
+                    before_bounds = None if before is None else self._writer_of(dataset, before).reader.bounds(before)
                     newer, older = self._order(dataset, value, held)
                 if older:
                     exchange.stale += 1
@@ -301,8 +302,9 @@ class PartitionExchange:
         held = Held.parse(stored)
         if held.record is None:
             return 0, 0
-        bounds = exchange.dataset.by_frame[held.record[:5]].reader.bounds(held.record)
-        shown_before, shown_after = _shown(old, held.record, bounds), _shown(new, held.record, bounds)
+        writer = self._writer_of(exchange.dataset, held.record)
+        bounds = writer.reader.bounds(held.record)
+        shown_before, shown_after = (_shown(each, writer, held.record, bounds) for each in (old, new))
         hour = now_ms - now_ms % HOUR_MS
         retracted = upserted = 0
         if old is not None and shown_before is not None:
@@ -369,8 +371,24 @@ class PartitionExchange:
         current = deleted.current_value(dataset.deleted_frame)
         self.outputs.append((dataset.current_topic, current, key, self.partition, None, None, arrived_ms, epoch_header))
         if held is not None and held.record is not None:
-            bounds = dataset.by_frame[held.record[:5]].reader.bounds(held.record)
+            bounds = self._writer_of(dataset, held.record).reader.bounds(held.record)
             self._share(exchange, key, held.record, bounds, None, None, arrived_ms)
+
+    def _writer_of(self, dataset: CompiledDataset, record: bytes) -> Writer:
+        """Return how a held *record* is read; its schema may have been registered after the revision was applied.
+
+        Raises `Unavailable` where the registry must be waited for, `SettingsError` where it does not know the schema.
+        """
+        writer = dataset.by_frame.get(record[:5])
+        if writer is None:
+            schema_id = int.from_bytes(record[1:5], "big")
+            if self._unknown_schema(dataset, schema_id) is not None:
+                raise SettingsError(
+                    f"{dataset.id}: records are held under schema {schema_id}, which the registry does not have under "
+                    "that subject: it is not the registry of this city; restore it from its backup"
+                )
+            writer = dataset.by_frame[record[:5]]
+        return writer
 
     def _order(self, dataset: CompiledDataset, value: bytes, held: Held) -> tuple[bool, bool]:
         """Return whether *value* is newer than what is held, and whether it is older."""
@@ -420,9 +438,12 @@ class PartitionExchange:
         self.outputs.append((dataset.reject_topic, value, key, self.partition, None, None, 0, headers))
 
 
-def _shown(view: CompiledView | None, record: bytes, bounds: Bounds) -> bytes | None:
+def _shown(view: CompiledView | None, writer: Writer, record: bytes, bounds: Bounds) -> bytes | None:
     if view is None:
         return None
+    if record[:5] not in view.project:
+        # A view of a superseded revision, and a record under a schema that came later.
+        view.add_writer(writer)
     try:
         return view.project[record[:5]](record, bounds)
     except Unmaskable:

@@ -307,6 +307,8 @@ class ExchangeBus:
         )
         self._clock = time.time_ns() // 1000 - 60_000_000
         self.revision: Revision
+        self.also_known: dict[str, list[tuple[int, Any]]] = {}
+        """Per dataset the schemas that stand under its subject beside the applied ones: id and schema."""
         self.apply()
 
     # --- declaring ----------------------------------------------------------------------------------------------------
@@ -467,6 +469,19 @@ class ExchangeBus:
         """Return the reasons of all rejects of a department, sorted."""
         return sorted(dict(seen.headers)["reason"].decode() for seen in self.rejects(department))
 
+    def record_type(self, dataset: str) -> Record:
+        """Return the type of a dataset's records on the wire, as applied last."""
+        return _record(self.revision.schema_ids[dataset][-1][1])
+
+    @staticmethod
+    def decode(kind: Record, value: bytes) -> Any:
+        """Return the oracle's reading of the bytes of a record. Raises ValueError where they are not one."""
+        try:
+            found, _ = avro.decode(kind, value[5:])
+        except avro.Malformed as error:
+            raise ValueError(str(error)) from error
+        return found
+
     # --- the oracle ---------------------------------------------------------------------------------------------------
 
     def latest(self) -> dict[str, Latest]:
@@ -474,7 +489,8 @@ class ExchangeBus:
         held: dict[str, Latest] = {}
         for dataset in self.revision.schema_ids:
             newest = self.business(dataset)
-            writers = {number: _record(schema) for number, schema in self.revision.schema_ids[dataset]}
+            known = [*self.revision.schema_ids[dataset], *self.also_known.get(dataset, ())]
+            writers = {number: _record(schema) for number, schema in known}
             held[dataset] = Latest()
             for seen in self.read(self.topics.raw(dataset)):
                 if BAD in seen.headers:
@@ -485,7 +501,7 @@ class ExchangeBus:
                     held[dataset].add(Event(dataset, key, int(dict(seen.headers)["version"])))
                     continue
                 writer = writers[int.from_bytes(seen.value[1:5], "big")]
-                value, _ = avro.decode(writer, seen.value[5:])
+                value = self.decode(writer, seen.value)
                 record = avro.resolve(writer, newest, value)
                 held[dataset].add(Event(dataset, key, value["_version"], record))
         return held
