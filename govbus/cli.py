@@ -110,10 +110,10 @@ def stack_down(
 
 
 def _stack(context: typer.Context, ports: dict[str, int] | None = None) -> Stack:
-    from govbus.ops.stack import CACHE_FOLDER, Stack
+    from govbus.ops.stack import Stack
 
     settings = settings_of(context)
-    return Stack(settings.home, cache=settings.city_dir / CACHE_FOLDER, ports=ports or {})
+    return Stack(settings.home, cache=settings.cache, ports=ports or {})
 
 
 # --- producing -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Files say what is true (the catalogue); the environment says where we are::
     GOVBUS_REGISTRY_URL       a Confluent-compatible registry, e.g. http://127.0.0.1:8081/apis/ccompat/v7
     GOVBUS_POSTGRES_URL       postgresql://user:password@host:port/database, where deliveries or sources need one
     GOVBUS_HOME               data folder (state, journals, secrets, local stack); default: .govbus in the city's folder
+    GOVBUS_CACHE              what the local stack has downloaded; default: .cache in the city's folder
     GOVBUS_KAFKA_*            any further librdkafka property: GOVBUS_KAFKA_SECURITY_PROTOCOL is security.protocol
 
 What is not set is taken from the local stack (`govbus stack up`), if one was started under `GOVBUS_HOME`.
@@ -37,6 +38,7 @@ class Settings:
     registry_url: str | None = None
     postgres_url: str | None = None
     kafka_properties: Mapping[str, str] = field(default_factory=dict)
+    cache_dir: Path | None = None
 
     @classmethod
     def load(cls, city_dir: Path, env: Mapping[str, str] = os.environ) -> Settings:
@@ -55,7 +57,13 @@ class Settings:
                 for name, value in env.items()
                 if name.startswith(_PROPERTY_PREFIX)
             },
+            cache_dir=Path(env["GOVBUS_CACHE"]).absolute() if env.get("GOVBUS_CACHE") else None,
         )
+
+    @property
+    def cache(self) -> Path:
+        """The folder of what the local stack has downloaded; cities may share one."""
+        return self.cache_dir or self.city_dir / ".cache"
 
     @property
     def secrets(self) -> Path:

@@ -25,7 +25,7 @@ from govbus.ops.demo.folder import DemoFolder
 from govbus.ops.demo.show import show_asks, show_datasets, show_delays, show_examples
 from govbus.ops.demo.steps import Step, Steps
 from govbus.ops.demo.waiting import Rest
-from govbus.ops.stack import CACHE_FOLDER, OWN_SERVICES, Stack
+from govbus.ops.stack import OWN_SERVICES, Stack
 from govbus.ops.topic_scan import TopicScan
 
 WAVES = 1
@@ -50,7 +50,7 @@ class Demo:
 
 def run_demo(settings: Settings, demo: Demo, console: Console) -> None:
     """Run the whole bus once and show what came of it; everything started is stopped at the end unless kept."""
-    stack = Stack(settings.home, cache=settings.city_dir / CACHE_FOLDER)
+    stack = Stack(settings.home, cache=settings.cache)
     folder = DemoFolder(settings.home, stack)
     steps = Steps(console)
     folder.begin(lambda line: console.print(line, highlight=False))
@@ -80,7 +80,7 @@ def run_demo(settings: Settings, demo: Demo, console: Console) -> None:
 
 def stop_demo(settings: Settings, console: Console) -> None:
     """End what a demo with KEEP=1 left running; its data stays until the next demo."""
-    stack = Stack(settings.home, cache=settings.city_dir / CACHE_FOLDER)
+    stack = Stack(settings.home, cache=settings.cache)
     ended = DemoFolder(settings.home, stack).end()
     servers = stack.down()
     console.print(f"{ended} processes of the bus and {len(servers)} servers ended.", highlight=False)
