@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, TypeAdapter, model_validator
 
 from govbus.catalogue.model import Declared, Duration, FieldPath, seconds
+from govbus.rules.dates import pattern_of
 
-_DATE_FORMAT = re.compile(r"(?:%[YmdyjbB]|[^%])+\Z")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)%\Z")
 
 
@@ -27,8 +27,7 @@ def relative(path: str) -> str:
 
 
 def _date_format(pattern: str) -> str:
-    if not _DATE_FORMAT.match(pattern) or "%" not in pattern:
-        raise ValueError("a date format is written with %Y, %m and %d, e.g. %Y%m%d")
+    pattern_of(pattern)
     return pattern
 
 
