@@ -350,6 +350,9 @@ def rest(story: Story) -> None:
         except Died:
             story.tally["deaths"] += 1
             bus.kill(lose_state=story.rng.random() < 0.3)
+            if story.rng.random() < 0.2:
+                # The next revision finds views in the middle of their change to the one before.
+                story.revise()
 
 
 def tell(story: Story, acts: int, *, deadly: bool) -> None:
