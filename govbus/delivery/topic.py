@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from govbus.delivery.plan import Delivered, Plan
+from govbus.delivery.plan import Plan
 
 
 def how_to_read(plan: Plan, bootstrap_servers: str, registry_url: str) -> str:
@@ -24,13 +24,13 @@ def kcat_command(topic: str, bootstrap_servers: str, registry_url: str | None = 
     return [*committed, "-s", "value=avro", "-r", registry_url, "-f", "%k: %s\\n"]
 
 
-def connect_sink(delivered: Delivered, registry_url: str) -> dict[str, str]:
-    """Return the configuration of Kafka Connect's JDBC sink for one topic: upserts by key, tombstones delete."""
+def connect_sink(topic: str, table: str, registry_url: str) -> dict[str, str]:
+    """Return the configuration of Kafka Connect's JDBC sink for *topic*: upserts by key, tombstones delete."""
     return {
-        "name": delivered.topic,
+        "name": topic,
         "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector",
-        "topics": delivered.topic,
-        "table.name.format": delivered.name,
+        "topics": topic,
+        "table.name.format": table,
         "connection.url": "jdbc:postgresql://HOST/DATABASE",
         "key.converter": "org.apache.kafka.connect.storage.StringConverter",
         "value.converter": "io.confluent.connect.avro.AvroConverter",
@@ -71,8 +71,9 @@ def _lines(plan: Plan, bootstrap_servers: str, registry_url: str) -> Iterator[st
         f"  {line}" for line in _PYTHON.format(topic=example.topic, b=bootstrap_servers, r=registry_url).splitlines()
     )
     yield ""
+    connector = connect_sink(example.topic, example.name, registry_url)
     yield "Kafka Connect, JDBC sink:"
-    yield from (f"  {line}" for line in json.dumps(connect_sink(example, registry_url), indent=2).splitlines())
+    yield from (f"  {line}" for line in json.dumps(connector, indent=2).splitlines())
 
 
 def _shell(command: list[str]) -> str:

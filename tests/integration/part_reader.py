@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from stack_fixture import REPOSITORY
+
+GUIDE = REPOSITORY / "docs/receiving.md"
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
 
@@ -44,29 +48,35 @@ def manifests(folder: Path) -> list[dict[str, Any]]:
 
 
 def received(folder: Path, prefer: Literal["changes", "snapshot"] = "changes") -> dict[str, Rows]:
-    """What a receiver of JSON Lines holds after all parts, by dataset and key; *prefer* where a part has both."""
+    """What a receiver of JSON Lines holds after all parts, by dataset and key; *prefer* where a part has both.
+
+    Changes are applied by the receiver of the guide, as it stands there.
+    """
+    told = manifests(folder)
     held: dict[str, Rows] = {}
-    for manifest in manifests(folder):
-        part = folder / f"{manifest['number']:08}"
-        for dataset, entry in manifest["datasets"].items():
-            rows = held.setdefault(dataset, {})
-            for row in rows.values():
-                for column in entry["withdrawn_columns"]:
-                    row.pop(column, None)
-            if entry["replace"] or (entry["snapshot"] and prefer == "snapshot"):
-                rows.clear()
-                for row in lines(part / entry["snapshot"]["file"]):
-                    rows[tuple(row[name] for name in entry["key"])] = row
-            elif entry["changes"]:
-                for row in lines(part / entry["changes"]["file"]):
-                    key = tuple(row[name] for name in entry["key"])
-                    if row.pop("_operation") == "upsert":
-                        rows[key] = row
-                    else:
-                        rows.pop(key, None)
-            if entry["withdrawn"]:
-                del held[dataset]
-    return held
+    if prefer == "changes":
+        (program,) = re.findall(r"```python\n(import hashlib.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+        names: dict[str, Any] = {}
+        exec(program, names)
+        assert names["receive"](folder, 0, held) == len(told)
+    else:
+        first = max(m["number"] for m in told if all(e["snapshot"] for e in m["datasets"].values()))
+        for manifest in told[first - 1 :]:
+            for dataset, entry in manifest["datasets"].items():
+                _apply(held.setdefault(dataset, {}), folder / f"{manifest['number']:08}", entry)
+    return {dataset: rows for dataset, rows in held.items() if rows}
+
+
+def _apply(rows: Rows, part: Path, entry: dict[str, Any]) -> None:
+    if entry["snapshot"]:
+        rows.clear()
+    source = entry["snapshot"] or entry["changes"]
+    for row in lines(part / source["file"]) if source else ():
+        key = tuple(row[name] for name in entry["key"])
+        if row.pop("_operation", "upsert") == "upsert":
+            rows[key] = row
+        else:
+            rows.pop(key, None)
 
 
 def lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from integration.postgres_delivery import delivered, execute, expected, held, opened, postgres_bus, some_records
+from integration.postgres_delivery import (
+    delivered,
+    eventually,
+    execute,
+    expected,
+    held,
+    opened,
+    positions,
+    postgres_bus,
+    some_records,
+)
 from integration.share_bus import ShareBus, people
+from integration.sink_process import SinkProcess
 
 from govbus.kafka.settings import Settings
 
@@ -100,3 +113,20 @@ def test_a_reload_that_was_cut_short_goes_on_where_it_was(bus: ShareBus) -> None
     assert report.reloads == {}, "it did not begin again"
     assert report.written["police.population"].swept == 30
     assert held(bus) == expected(bus)
+
+
+def test_records_deleted_under_a_running_sink_are_swept_without_a_restart(bus: ShareBus, tmp_path: Path) -> None:
+    """A sink that finds its position below the log's start while it runs begins anew by itself."""
+    bus.apply()
+    bus.send(people(0, 60))
+    with SinkProcess(bus, tmp_path / "city") as sink:
+        eventually(lambda: positions(bus, missing_ok=True) and len(held(bus)) == 60)
+        sink.signal(signal.SIGSTOP)
+        bus.send(people(60, 30))  # answers the request for more that the sink may have sent
+        bus.send(deletes=people(0, 20))
+        bus.delete_records()
+        bus.send(people(20, 70, name="再发"))
+        sink.signal(signal.SIGCONT)
+        eventually(lambda: held(bus) == expected(bus), 60)
+        assert "below_log_start" in sink.said
+        assert sink.running
