@@ -18,7 +18,7 @@ import structlog
 from confluent_kafka import KafkaError
 
 from govbus import metrics
-from govbus.adapters.avro_bytes import varint
+from govbus.adapters.avro_values import varint
 from govbus.adapters.decision import Change, Outcome, decide
 from govbus.adapters.journal import Held, Journal, digest_of
 from govbus.adapters.link import Link

@@ -8,7 +8,6 @@ batch that had arrived.
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 import structlog
 
 from govbus import metrics
-from govbus.adapters.avro_bytes import text_of
+from govbus.adapters.avro_values import text_of
 from govbus.adapters.decision import Change
 from govbus.adapters.drop_folder import DONE, FAILED, HELD, DropFolder, rejected_rows_of
 from govbus.adapters.feed import BATCH_RECORDS, Feed
@@ -33,6 +32,7 @@ from govbus.adapters.file_rows import (
     lost_digits,
 )
 from govbus.adapters.look import Look, Progress
+from govbus.adapters.rejected_rows import RejectedRows
 from govbus.adapters.sweep import sweep
 from govbus.adapters.values import InvalidRecord, RecordShape
 from govbus.catalogue.model import Dataset
@@ -47,7 +47,6 @@ DELETIONS = frozenset({"D", "DELETE", "删除"})
 """What the operation column of a change file may say, in any case."""
 
 _EVERY_SECONDS = 0.5
-_REJECTED_ENCODING = "utf-8-sig"
 
 
 class FileAdapter:
@@ -161,7 +160,7 @@ class _Reading:
         self._present: list[bytes] = []
         self._broken = 0
         self._rows = 0
-        self._rejected: _RejectedRows | None = None
+        self._rejected: RejectedRows | None = None
         self._snapshot = source.mode == "snapshot"
         self._seen = bytearray(feed.journal.last_id + 1) if self._snapshot else None
         self._time_of = instant_reader((*source.dates, *INSTANT_FORMATS))
@@ -184,7 +183,7 @@ class _Reading:
         """Read the file from where the last process got to. Raises UnreadableFile."""
         live_before = self._feed.journal.live()
         done, rejected_bytes = self._resume()
-        self._rejected = _RejectedRows(self._path, rejected_bytes, write=not self._feed.dry_run)
+        self._rejected = RejectedRows(self._path, rejected_bytes, write=not self._feed.dry_run)
         try:
             if self._source.format == "csv":
                 self._read_csv(done)
@@ -401,53 +400,3 @@ def _is_deletion(value: Any) -> bool:
     if word in DELETIONS:
         return True
     raise InvalidRecord([("", "the operation is neither an upsert (U) nor a deletion (D)")])
-
-
-class _RejectedRows:
-    """The rejected rows of one file, for the department's own eyes: line, reason, and the row as it was."""
-
-    def __init__(self, path: Path, kept_bytes: int, *, write: bool) -> None:
-        self._path = rejected_rows_of(path)
-        self._write = write
-        self._kept_bytes = kept_bytes
-        self._head: list[str] = []
-        self._file: Any = None
-        self._writer: Any = None
-        if write and kept_bytes == 0:
-            self._path.unlink(missing_ok=True)
-
-    def head(self, names: list[str]) -> None:
-        """Say what the columns are called."""
-        self._head = names
-
-    def write(self, cells: Sequence[Any]) -> None:
-        if not self._write:
-            return
-        if self._file is None:
-            self._open()
-        self._writer.writerow(cells)
-
-    def _open(self) -> None:
-        # The mark at the start tells spreadsheets that this is UTF-8; not again in the middle.
-        resumed = self._kept_bytes > 0
-        if resumed:
-            with self._path.open("r+b") as before:
-                before.truncate(self._kept_bytes)
-        self._file = self._path.open(
-            "a", encoding="utf-8" if resumed else _REJECTED_ENCODING, errors="backslashreplace", newline=""
-        )
-        self._path.chmod(0o600)
-        self._writer = csv.writer(self._file)
-        if not resumed:
-            self._writer.writerow(self._head)
-
-    def flushed_bytes(self) -> int:
-        """Return the size of the file, all of it written."""
-        if self._file is None:
-            return self._kept_bytes
-        self._file.flush()
-        return self._path.stat().st_size
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()

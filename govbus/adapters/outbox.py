@@ -27,7 +27,7 @@ from govbus.adapters.feed import BATCH_RECORDS, Feed
 from govbus.adapters.file import DELETIONS, UPSERTS
 from govbus.adapters.look import Look, Progress
 from govbus.adapters.postgres_source import Table, connect, describe, meaning
-from govbus.adapters.rejected_log import RejectedLog
+from govbus.adapters.rejected_rows import RejectedLog
 from govbus.adapters.values import InvalidRecord, RecordShape
 from govbus.catalogue.model import Dataset
 from govbus.catalogue.source import OutboxSource

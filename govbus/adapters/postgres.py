@@ -23,7 +23,7 @@ from govbus.adapters.decision import Change
 from govbus.adapters.feed import BATCH_RECORDS, Feed
 from govbus.adapters.look import Look, Progress
 from govbus.adapters.postgres_source import Table, connect, describe, meaning, micros
-from govbus.adapters.rejected_log import RejectedLog
+from govbus.adapters.rejected_rows import RejectedLog
 from govbus.adapters.sweep import sweep
 from govbus.adapters.values import InvalidRecord, RecordShape
 from govbus.catalogue.model import Dataset

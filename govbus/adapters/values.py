@@ -14,7 +14,8 @@ from typing import Any
 
 import fastavro
 
-from govbus.adapters.avro_bytes import Converter, Encoding
+from govbus.adapters.avro_bytes import Encoding
+from govbus.adapters.avro_values import Converter
 from govbus.catalogue.model import Dataset, Vocabulary
 from govbus.errors import Rejected, SettingsError
 from govbus.rules.dates import EPOCH_DAY

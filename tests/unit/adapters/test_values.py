@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from govbus.adapters.avro_bytes import varint
+from govbus.adapters.avro_values import varint
 from govbus.adapters.values import InvalidRecord, RecordShape
 from govbus.catalogue.model import Dataset, Vocabulary
 from govbus.codec.schemas import record_schema
