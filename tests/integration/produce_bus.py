@@ -10,10 +10,11 @@ from io import BytesIO
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from govbus.catalogue.model import Catalogue
+from govbus.codec.framing import header
 from govbus.codec.schemas import DELETED, record_schema
 from govbus.kafka.registry import Registry
 from govbus.kafka.revisions import Revision, write_revision
@@ -105,6 +106,7 @@ class ProduceBus:
             schema = record_schema(declared["avro"])
             subject = self.topics.subject(self.topics.raw(dataset))
             schema_ids[dataset] = ((self._registry.register(subject, schema), schema),)
+        self._deleted_schema_id = self._registry.register(f"{self.topics.prefix}bus.deleted-value", DELETED)
         self._number += 1
         catalogue = Catalogue.model_validate(
             {
@@ -138,7 +140,7 @@ class ProduceBus:
                 catalogue=catalogue,
                 schema_ids=schema_ids,
                 view_schema_ids={},
-                deleted_schema_id=self._registry.register(f"{self.topics.prefix}bus.deleted-value", DELETED),
+                deleted_schema_id=self._deleted_schema_id,
                 pseudonym_keys={},
             ),
         )
@@ -159,6 +161,23 @@ class ProduceBus:
         ]
         for deleted in self._admin.delete_records(ends).values():
             deleted.result(timeout=30)
+
+    def accept(self, dataset: str = "police.population") -> None:
+        """Write into the current topic what the worker would: the newest of each key, deletions as bus.Deleted."""
+        held: dict[bytes, tuple[int, bytes]] = {}
+        schema = fastavro.parse_schema(record_schema(self.datasets[dataset]["avro"]))
+        for message in self._read(self.topics.raw(dataset)):
+            sent = _sent(message, schema)
+            value = message.value()
+            if value is None:
+                out = BytesIO()
+                fastavro.schemaless_writer(out, DELETED, {"version": sent.version, "time": sent.changed_at})
+                value = header(self._deleted_schema_id) + out.getvalue()
+            held[sent.key] = max(held.get(sent.key, (0, b"")), (sent.version, value))
+        producer = Producer({"bootstrap.servers": self.settings.need_bootstrap_servers()})
+        for key, (_, value) in held.items():
+            producer.produce(self.topics.current(dataset), value, key, partition_of(key, PARTITIONS))
+        assert producer.flush(30) == 0
 
     def raw(self, dataset: str = "police.population") -> list[Sent]:
         """Return everything in the raw topic, per partition in order."""

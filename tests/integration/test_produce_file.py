@@ -466,6 +466,22 @@ def test_a_lost_journal_after_retention_publishes_again_without_harm(police: Pol
     assert all(sent.version > before[sent.key] for sent in police.bus.raw())
 
 
+def test_a_lost_journal_after_retention_is_completed_from_what_the_bus_accepted(police: Police) -> None:
+    """What retention has cut from raw stands in current: vanished rows are still noticed, deleted ones stay known."""
+    police.export(people(range(40)))
+    police.once()
+    police.export(people(range(2, 40)))
+    police.once()
+    police.bus.accept()
+    police.bus.cut_raw()
+    police.export([*people(range(2, 39)), *people([39], "李四")])
+    police.once()
+    journal_path(police.bus.settings.home, "police.population").unlink()
+    police.export([*people(range(2)), *people(range(5, 39)), *people([39], "李四")])
+    counts = police.once().looks["police.population"].counts
+    assert (counts.upserted, counts.deleted, counts.unchanged) == (2, 3, 35)
+
+
 @pytest.mark.parametrize("mode", ["snapshot", "changes"])
 def test_kill_9_in_the_middle_of_a_file_loses_and_doubles_nothing(
     settings: Settings, topic_prefix: str, seed: int, mode: str
