@@ -1,4 +1,4 @@
-"""How much the random tests draw: everything by default, a twentieth with ``QUICK=1``."""
+"""How much the random tests draw: all of it, or a twentieth under the profile ``quick`` (`make check`) or ``QUICK=1``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.fixture
-def cases() -> Callable[[int], int]:
+def cases(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """Return a function from the number of cases a proof needs to the number to run now."""
-    share = 20 if os.environ.get("QUICK") else 1
-    return lambda wanted: max(20, wanted // share)
+    quick = request.config.getoption("--hypothesis-profile") == "quick" or bool(os.environ.get("QUICK"))
+    return lambda wanted: max(20, wanted // 20) if quick else wanted
