@@ -1,7 +1,7 @@
 """Random cities: departments, datasets, grants, subscribers and asks as documents, and later revisions of them.
 
-What is drawn keeps to the rules that `govbus check` enforces (an ask within its grant, fields within the clearance), so
-that every difference between what is declared and what is delivered is the bus's.
+What is drawn is free of contradictions (an ask keeps to its grant, fields to the clearance), so that every difference
+between what is declared and what is delivered is the bus's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""How much the random tests draw: all of it, or a twentieth under the profile ``quick`` (`make check`) or ``QUICK=1``."""
+"""How much the random tests draw: all of it, or a twentieth under the profile ``quick`` (`make check`)."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
@@ -11,5 +10,5 @@ import pytest
 @pytest.fixture
 def cases(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """Return a function from the number of cases a proof needs to the number to run now."""
-    quick = request.config.getoption("--hypothesis-profile") == "quick" or bool(os.environ.get("QUICK"))
+    quick = request.config.getoption("--hypothesis-profile") == "quick"
     return lambda wanted: max(20, wanted // 20) if quick else wanted
