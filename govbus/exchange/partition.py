@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka import TopicPartition
 
 from govbus.exchange.compiled import CompiledRevision, CompiledView
 from govbus.exchange.difference import ActiveView, DatasetExchange, Output, PartitionExchange, UnknownSchema
@@ -96,9 +96,9 @@ class AssignedPartition:
         committed before the next is taken; after a crash the iteration starts again where the committed progress
         stands.
 
-        A view that narrows is sent anew, whole, and then everything before it is deleted from the share topic:
-        tombstones alone would leave what was withdrawn readable until compaction. Under a pseudonymised key several
-        partitions write to one of the share topic, so there only a view that ends is deleted.
+        A view that narrows is sent anew, whole, and then everything before it is deleted from the share topic, and so
+        is a view that ends: tombstones alone would leave what was withdrawn readable until compaction. Under a
+        pseudonymised key several partitions write to one of the share topic; there the old records go by compaction.
         """
         wanted = self.wanted(revision)
         for view_id in sorted(set(wanted) | set(self.progress)):
@@ -125,10 +125,11 @@ class AssignedPartition:
         # revision.
         holder = revision if dataset_id in revision.datasets else compiled(progress.before.revision)
         exchange = DatasetExchange(holder.datasets[dataset_id], self.state.prefix(dataset_id))
-        anew = old is not None and new is not None and new.clear_key and narrows(old.view, new.view)
-        if anew and progress.delete_to is None:
-            assert new is not None
-            progress = replace(progress, delete_to=end_of(new.topic, self.number))
+        # Only under a key in clear does a share partition have this one partition as its only writer.
+        alone = old is not None and old.clear_key and (new is None or new.clear_key)
+        anew = alone and old is not None and new is not None and narrows(old.view, new.view)
+        if alone and old is not None and (anew or new is None) and progress.delete_to is None:
+            progress = replace(progress, delete_to=end_of(old.topic, self.number))
             yield Change([], view_id, progress)
         cursor = progress.cursor
         records = self.state.records(dataset_id, after=cursor)
@@ -144,19 +145,11 @@ class AssignedPartition:
             progress = replace(progress, cursor=cursor)
             yield Change(outputs, view_id, progress, upserted, retracted)
             if looked_at < SLICE_RECORDS:
-                deletions = self._deletions(old, new, progress.delete_to)
+                deletions: tuple[TopicPartition, ...] = ()
+                if old is not None and progress.delete_to:
+                    deletions = (TopicPartition(old.topic, self.number, progress.delete_to),)
                 yield Change([], view_id, ViewProgress(progress.now), deletions=deletions)
                 return
-
-    def _deletions(
-        self, old: CompiledView | None, new: CompiledView | None, delete_to: int | None
-    ) -> tuple[TopicPartition, ...]:
-        if old is not None and new is None:
-            numbers = [self.number] if old.clear_key else range(old.partitions)
-            return tuple(TopicPartition(old.topic, number, OFFSET_END) for number in numbers)
-        if new is not None and delete_to:
-            return (TopicPartition(new.topic, self.number, delete_to),)
-        return ()
 
 
 def _view(view_id: str, sent: Sent, compiled: Callable[[int], CompiledRevision]) -> CompiledView | None:

@@ -34,7 +34,7 @@ EMPTY = Sent(0, "")
 class ViewProgress:
     """What one partition has sent of one view: all of `now`, except that after `cursor` it is still `before`.
 
-    `delete_to`: the end of the share topic's partition before anything of `now` was sent, where the view narrows.
+    `delete_to`: where the view narrows or ends, the end of its share partition before anything of `now` was sent.
     """
 
     now: Sent
