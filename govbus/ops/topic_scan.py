@@ -6,6 +6,7 @@ process of the bus runs.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -30,6 +31,9 @@ Partition = tuple[str, int]
 
 ANSWER_SECONDS = 30.0
 _CHUNK = 1_000
+_SETTLING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""Answers about a topic that was made, or whose leader changed, a moment ago."""
+_SETTLING_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +111,20 @@ class TopicScan:
     def _offsets(self, wanted: list[Partition], spec: OffsetSpec) -> dict[Partition, tuple[int, int]]:
         if not wanted:
             return {}
-        futures = self._admin.list_offsets(
-            {TopicPartition(*each): spec for each in wanted},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=ANSWER_SECONDS,
-        )
-        try:
-            answers = {(each.topic, each.partition): future.result() for each, future in futures.items()}
-        except KafkaException as error:
-            raise clients.translate(error, "asking where the logs begin and end", self._faults) from error
-        return {each: (answer.offset, answer.timestamp) for each, answer in answers.items()}
+        request = {TopicPartition(*each): spec for each in wanted}
+        give_up_at = time.monotonic() + ANSWER_SECONDS
+        while True:
+            futures = self._admin.list_offsets(
+                request, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_SECONDS
+            )
+            try:
+                answers = {(each.topic, each.partition): future.result() for each, future in futures.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in _SETTLING or time.monotonic() > give_up_at:
+                    raise clients.translate(error, "asking where the logs begin and end", self._faults) from error
+                time.sleep(_SETTLING_SECONDS)
+            else:
+                return {each: (answer.offset, answer.timestamp) for each, answer in answers.items()}
 
     def committed(self, group: str) -> dict[Partition, int]:
         """Return every offset that *group* has committed; empty where there is no such group."""
