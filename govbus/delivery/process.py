@@ -71,5 +71,9 @@ def show_report(report: Report, title: str, console: Console) -> None:
         console.print(f"{title}, revision {report.revision}: nothing new")
     for dataset, reason in sorted(report.withheld.items()):
         console.print(f"{dataset}: nothing is delivered ({reason})")
+    for dataset in report.denied:
+        console.print(
+            f"{dataset}: the brokers deny reading its share topic; ask the operators whether the grant stands"
+        )
     for dataset in report.absent:
         console.print(f"{dataset}: its share topic does not exist; `govbus apply` makes it")

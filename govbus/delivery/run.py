@@ -78,13 +78,17 @@ class _BeginAnew(Unavailable):
 
 @dataclass
 class Report:
-    """What a delivery did while it ran, by dataset; `withheld` and `absent` receive nothing, with the reason."""
+    """What a delivery did while it ran, by dataset.
+
+    Nothing is delivered of those that are `withheld`, with the reason, `absent` (no topic) or `denied` (no right).
+    """
 
     revision: int = 0
     written: dict[str, Written] = field(default_factory=dict)
     reloads: dict[str, int] = field(default_factory=dict)
     withheld: dict[str, str] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
+    denied: list[str] = field(default_factory=list)
 
     def add(self, dataset: str, more: Written) -> None:
         total = self.written.setdefault(dataset, Written())
@@ -179,7 +183,7 @@ class _Delivery:
             registry = Registry(self.settings)
             plan = self._plan(registry)
             logs = reader.logs(each.topic for each in plan.delivered)
-            self._list(plan, logs)
+            self._list(plan, reader, logs)
             sink = self._sink(plan)
             at_end.callback(sink.close)
             beginning = sink.begin(plan, logs, self._schema_of(plan, registry, reader, catalogue_end))
@@ -216,10 +220,12 @@ class _Delivery:
             self.snapshot = False
         return FileSink(folder, written_as)
 
-    def _list(self, plan: Plan, logs: Mapping[str, TopicLog]) -> None:
+    def _list(self, plan: Plan, reader: ShareReader, logs: Mapping[str, TopicLog]) -> None:
         self.report.revision = plan.revision
         self.report.withheld = {each.dataset: each.reason.value for each in plan.withheld}
-        self.report.absent = [each.dataset for each in plan.delivered if each.topic not in logs]
+        missing = [each for each in plan.delivered if each.topic not in logs]
+        self.report.absent = [each.dataset for each in missing if each.topic not in reader.denied]
+        self.report.denied = [each.dataset for each in missing if each.topic in reader.denied]
         for dataset, reason in self.report.withheld.items():
             log.warning("dataset withheld", ask=self.ask_id, dataset=dataset, reason=reason)
         for dataset in self.report.absent:
@@ -267,7 +273,7 @@ class _Delivery:
         self.lag.follow(plan, reader)
         with Writing(sink, self._count, plan.ask.id) as writing:
             while not self.stop.is_set():
-                if targets is not None and _reached(reader.positions, targets):
+                if targets is not None and _reached(reader, targets):
                     writing.settle()
                     if not sink.reloading:
                         break
@@ -322,5 +328,7 @@ class _Delivery:
             self._look(plan, reader, logs, catalogue_end)
 
 
-def _reached(positions: Mapping[Partition, int], targets: Mapping[Partition, int]) -> bool:
-    return all(positions.get(partition, target) >= target for partition, target in targets.items())
+def _reached(reader: ShareReader, targets: Mapping[Partition, int]) -> bool:
+    """Return whether everything up to *targets* is read, as far as it may be read at all."""
+    at = reader.positions
+    return all(at[place] >= target or place[0] in reader.denied for place, target in targets.items() if place in at)

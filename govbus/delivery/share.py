@@ -101,7 +101,8 @@ class ShareReader:
         self._positions: dict[Partition, int] = {}
         self._level: set[Partition] = set()
         self._since: dict[Partition, int] = {}
-        self._denied: set[str] = set()
+        self.denied: set[str] = set()
+        """Topics that this principal may not read."""
         self._committed_at = time.monotonic()
 
     @property
@@ -119,7 +120,7 @@ class ShareReader:
         return partition in self._level
 
     def logs(self, topics: Iterable[str]) -> dict[str, TopicLog]:
-        """Return what the brokers hold of *topics*; those that do not exist are left out."""
+        """Return what the brokers hold of *topics*; left out are those that do not exist, and those in `denied`."""
         names = list(topics)
         if not names:
             return {}
@@ -129,7 +130,10 @@ class ShareReader:
             try:
                 topic = future.result(ANSWER_SECONDS + 5)
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                code = error.args[0].code()
+                if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    self._deny(name)
+                elif code != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise clients.translate(error, f"looking for {name}", self._faults) from error
             else:
                 found[name] = (str(topic.topic_id), [partition.id for partition in topic.partitions])
@@ -229,15 +233,18 @@ class ShareReader:
     def _fault(self, error: KafkaError, topic: str | None) -> None:
         if error.code() in _TOPIC_GONE:
             raise PositionLost(f"{topic}: {error.name()}: its log is not the one that was read")
-        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            # The right to read goes first when a grant is suspended; the other datasets of the ask go on.
-            if topic is not None and topic not in self._denied:
-                self._denied.add(topic)
-                log.error("reading denied", topic=topic, what_to_do="ask the operators whether the grant still stands")
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED and topic is not None:
+            self._deny(topic)
             return
         if error.fatal():
             raise clients.translate(error, "reading share topics", self._faults)
         log.warning("reading interrupted", error=error.name(), topic=topic)
+
+    def _deny(self, topic: str) -> None:
+        # The right to read goes first when a grant is suspended; the other datasets of the ask go on.
+        if topic not in self.denied:
+            self.denied.add(topic)
+            log.error("reading denied", topic=topic, what_to_do="ask the operators whether the grant still stands")
 
     def tell_group(self, positions: Mapping[Partition, int], *, at_once: bool = False) -> None:
         """Commit *positions*, which are written, to the consumer group, now and then: for whoever looks at its lag."""

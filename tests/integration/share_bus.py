@@ -15,7 +15,16 @@ from typing import Any
 
 import fastavro
 from confluent_kafka import Producer, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from govbus.catalogue.model import (
     Ask,
@@ -209,6 +218,18 @@ class ShareBus:
         """The id by which the brokers tell this topic from an earlier one of its name."""
         described = self.admin.describe_topics(TopicCollection([self.topic(dataset)]))
         return str(described[self.topic(dataset)].result(30).topic_id)
+
+    def delete_topics(self) -> None:
+        """Delete every topic of this bus, where the session's own clean-up does not reach."""
+        ours = [name for name in self.admin.list_topics(timeout=30).topics if name.startswith(self.topics.prefix)]
+        for deleted in self.admin.delete_topics(ours).values():
+            deleted.result(30)
+
+    def rule(self, permission: AclPermissionType, operation: AclOperation, dataset: str = "police.population") -> None:
+        """Allow or deny everybody this operation on the share topic; what no rule allows is then denied."""
+        anyone = (ResourcePatternType.LITERAL, "User:*", "*", operation, permission)
+        for made in self.admin.create_acls([AclBinding(ResourceType.TOPIC, self.topic(dataset), *anyone)]).values():
+            made.result(30)
 
     def make_topic_again(self, dataset: str = "police.population") -> None:
         """Delete the share topic and make it anew, empty."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from confluent_kafka.admin import AclOperation, AclPermissionType
 from integration.postgres_delivery import (
     delivered,
     eventually,
@@ -25,11 +26,12 @@ from integration.postgres_delivery import (
     postgres_bus,
     some_records,
 )
-from integration.share_bus import ASK, SUBSCRIBER, ShareBus, people
+from integration.share_bus import ASK, SUBSCRIBER, ShareBus, Table, people, person_schema
 from integration.sink_process import SinkProcess
+from stack_fixture import own_stack
 
 from govbus import metrics
-from govbus.delivery import postgres
+from govbus.delivery import postgres, run, share
 from govbus.delivery.run import deliver
 from govbus.kafka.clients import Fenced
 from govbus.kafka.settings import Settings
@@ -248,6 +250,61 @@ def test_a_registry_that_is_down_when_another_schema_arrives_is_waited_for(
                 killable_stack.registry.start()
                 killable_stack.registry.wait_ready()
             eventually(lambda: len(held(bus)) == 6, 90)
+
+
+@pytest.mark.timeout(600)
+def test_a_broker_that_dies_and_comes_back_is_waited_for(
+    settings: Settings, topic_prefix: str, killable_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 of the broker under a running sink: it says so, goes on by itself, loses and doubles nothing."""
+    monkeypatch.setattr(run, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(share, "ANSWER_SECONDS", 3)
+    settings = replace(
+        settings, bootstrap_servers=killable_stack.bootstrap_servers, postgres_url=killable_stack.postgres_url
+    )
+    with postgres_bus(settings, topic_prefix) as bus:
+        bus.apply()
+        bus.send(people(0, 500))
+        try:
+            with delivering(bus):
+                for turn in range(2):
+                    eventually(lambda: len(rows_or_none(bus)) == 500)
+                    before = waits(bus, "broker")
+                    killable_stack.kafka.kill()
+                    eventually(lambda before=before: waits(bus, "broker") > before, 60)  # type: ignore[misc]
+                    killable_stack.kafka.start()
+                    killable_stack.kafka.wait_ready()
+                    bus.send(people(turn * 100, 100, name=f"第{turn}次"))
+                    eventually(lambda: held(bus) == expected(bus), 60)
+        finally:
+            killable_stack.kafka.start()
+            killable_stack.kafka.wait_ready()
+            bus.delete_topics()
+
+
+@pytest.mark.timeout(600)
+def test_a_topic_that_may_not_be_read_stops_no_other(settings: Settings, topic_prefix: str) -> None:
+    """The right to read is withdrawn before everything else: the other datasets of the ask go on meanwhile."""
+    properties = {"super.users": "User:nobody", "allow.everyone.if.no.acl.found": "true"}
+    own = {"GOVBUS_REGISTRY_URL": settings.need_registry_url(), "GOVBUS_POSTGRES_URL": settings.need_postgres_url()}
+    with own_stack(own, properties) as guarded:
+        settings = replace(settings, bootstrap_servers=guarded.bootstrap_servers)
+        with postgres_bus(settings, topic_prefix) as bus:
+            bus.tables["police.household"] = Table(avro=person_schema())
+            bus.apply()
+            bus.send(people(0, 5))
+            bus.send(people(0, 7), dataset="police.household")
+            delivered(bus)
+            bus.send(people(5, 4))
+            for permission in (AclPermissionType.ALLOW, AclPermissionType.DENY):
+                # First the topic can be seen and not read, then not even be seen.
+                bus.rule(permission, AclOperation.DESCRIBE)
+                bus.send(people(7, 3), dataset="police.household")
+                delivered(bus)
+                assert held(bus, "police_household") == expected(bus, "police.household")
+            report = delivered(bus)
+            assert report.denied == ["police.population"]
+            assert len(held(bus)) == 5, "what was delivered stays until a revision takes it"
 
 
 def test_a_schema_that_the_registry_does_not_know_is_waited_for(bus: ShareBus) -> None:
