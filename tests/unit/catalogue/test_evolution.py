@@ -138,6 +138,11 @@ def draw_record(draw: random.Random, depth: int, names: list[str], name: str) ->
     return record(*fields, name=name)
 
 
+def _fresh(draw: random.Random) -> str:
+    """A name that no field has: two changes may fall into one record."""
+    return f"new{draw.randrange(10**9)}"
+
+
 def mutate(draw: random.Random, schema: dict[str, Any]) -> None:
     """Change *schema* in one random place."""
     fields = schema["fields"]
@@ -152,9 +157,9 @@ def mutate(draw: random.Random, schema: dict[str, Any]) -> None:
         return
     match draw.choice(["add", "add required", "remove", "type", "null", "symbols", "shuffle"]):
         case "add":
-            fields.append(f("new", ["null", "string"], default=None))
+            fields.append(f(_fresh(draw), ["null", "string"], default=None))
         case "add required":
-            fields.append(f("new", "string"))
+            fields.append(f(_fresh(draw), "string"))
         case "remove" if len(fields) > 1:
             fields.remove(place)
         case "type":
