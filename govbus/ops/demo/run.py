@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from govbus.catalogue.city_file import read_city
+from govbus.delivery.run import deliver
 from govbus.errors import GovbusError
 from govbus.kafka.revisions import Revision, latest_revision
 from govbus.kafka.settings import Settings
@@ -114,8 +115,7 @@ class _Story:
         before = {} if examples is None else examples.held_by_first()
         self._publish(1, "a day of changes", revision)
         worker = readings.worker()
-        with self.steps.step("every figure is read back: topics, Postgres, files, metrics") as step:
-            self._snapshots(revision, step)
+        with self.steps.step("every figure is read back: topics, Postgres, files, metrics"):
             datasets, asks = readings.datasets(worker), readings.asks(worker)
             told = [] if examples is None else examples.told(before)
         show_datasets(datasets, self.console)
@@ -149,13 +149,12 @@ class _Story:
         self.rest.worker_ready(step, self.settings.home)
         step.result = f"1 worker, {len(sinks)} sinks"
 
-    def _files(self, revision: Revision, how: str, step: Step) -> None:
-        """Let every ask that is delivered as files be delivered once, as a subscriber does who fetches them daily."""
+    def _files(self, revision: Revision, step: Step, *, snapshot: bool) -> None:
+        """Deliver every ask that gets files once, as for a subscriber who fetches them daily; the last time in full."""
         asks = [ask for ask in revision.catalogue.asks.values() if ask.delivery["kind"] == "file"]
-        self._run_all(step, [("deliver", ask.subscriber, ask.ask, how) for ask in asks])
-
-    def _snapshots(self, revision: Revision, step: Step) -> None:
-        self._files(revision, "--snapshot", step)
+        for done, ask in enumerate(asks):
+            step.progress(done, len(asks), f"files of {ask.id}")
+            deliver(self.settings, self.topics, ask.subscriber, ask.ask, until_caught_up=True, snapshot=snapshot)
 
     def _publish(self, wave: int, what: str, revision: Revision) -> None:
         """Bring a wave to the departments' systems, let all of them publish, and wait until it is delivered."""
@@ -167,7 +166,7 @@ class _Story:
         with self.steps.step(f"{what}: exchanged") as step:
             step.result = f"{self.rest.exchanged(step):,} records so far"
         with self.steps.step(f"{what}: delivered into Postgres and files") as step:
-            self._files(revision, "--until-caught-up", step)
+            self._files(revision, step, snapshot=wave > 0)
             self.rest.delivered(step)
 
     def _run_all(self, step: Step, lines: list[tuple[str, ...]]) -> None:
