@@ -77,7 +77,8 @@ class Opening:
             state = PartitionState(folder)
             known = state.checkpoint.currents
         present = {topic: done for (topic, of), done in committed.items() if of == number and done is not None}
-        whole = state.checkpoint.offsets == present and set(known) >= set(currents)
+        # Without a committed offset nothing can be told: a restore that was cut short has none in its checkpoint either.
+        whole = bool(present) and state.checkpoint.offsets == present and set(known) >= set(currents)
         starts = {topic: marks[topic] if whole else known.get(topic, ("", 0))[1] for topic in currents}
         if not whole:
             # Until all is read the state stands for no offsets: a crash in between must not leave it believed.

@@ -47,6 +47,7 @@ TICK_SECONDS = 1.0
 CURRENT_ENDS_SECONDS = 10.0
 SESSION_TIMEOUT_MS = 15_000
 REGISTRY_PAUSE_SECONDS = 1.0
+REFUSED_SCHEMA_SECONDS = 5.0
 
 Batches = dict[tuple[str, int], list[Arrival]]
 """Records in order of arrival, per raw topic and partition."""
@@ -72,7 +73,8 @@ class Worker:
         self._last_tick = 0.0
         self._current_ends: dict[tuple[str, int], int] = {}
         self._current_ends_at = time.monotonic()
-        self._refused_schemas: dict[tuple[str, int], RejectReason] = {}
+        self._refused_schemas: dict[tuple[str, int], tuple[RejectReason, float]] = {}
+        """Why a schema id is refused, and until when that is believed without asking the registry again."""
 
     def stop(self) -> None:
         """Ask the loop to end after the batch in hand."""
@@ -404,8 +406,8 @@ class Worker:
     def _unknown_schema(self, dataset: CompiledDataset, schema_id: int) -> RejectReason | None:
         """Ask the registry about an id the revision does not list: registered since, foreign, or unknown."""
         known = self._refused_schemas.get((dataset.id, schema_id))
-        if known is not None:
-            return known
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
         registry = self._registry = self._registry or Registry(self.settings)
         schema = registry.schema(schema_id)
         if schema is None:
@@ -415,7 +417,7 @@ class Worker:
             return None
         else:
             reason = RejectReason.FOREIGN_SCHEMA
-        self._refused_schemas[dataset.id, schema_id] = reason
+        self._refused_schemas[dataset.id, schema_id] = reason, time.monotonic() + REFUSED_SCHEMA_SECONDS
         return reason
 
     # --- ends -------------------------------------------------------------------------------------------------------

@@ -230,8 +230,8 @@ def test_a_department_that_is_ahead_of_the_worker(bus: ExchangeBus) -> None:
     assert bus.reasons() == []
 
 
-def test_a_term_that_ends_while_the_worker_runs(bus: ExchangeBus) -> None:
-    """A view whose last day was yesterday is empty although nobody applied anything; the clock is the brokers'."""
+def test_a_term_that_is_over_shows_nothing(bus: ExchangeBus) -> None:
+    """A view whose last day is today is whole, one whose last day was yesterday is empty; the clock is the brokers'."""
     publish(bus, 10)
     today = (datetime.now(UTC) + timedelta(hours=8)).date()
     bus.documents[ASK_FILE]["until"] = today.isoformat()
