@@ -77,7 +77,7 @@ class Opening:
             state = PartitionState(folder)
             known = state.checkpoint.currents
         present = {topic: done for (topic, of), done in committed.items() if of == number and done is not None}
-        # Without a committed offset nothing can be told: a restore that was cut short has none in its checkpoint either.
+        # Without a committed offset nothing can be told: a restore that was cut short has none to show either.
         whole = bool(present) and state.checkpoint.offsets == present and set(known) >= set(currents)
         starts = {topic: marks[topic] if whole else known.get(topic, ("", 0))[1] for topic in currents}
         if not whole:
