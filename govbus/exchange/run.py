@@ -6,7 +6,6 @@ watchdog ends it from outside the loop: a call that blocks for ever in C gives t
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -47,8 +46,6 @@ def exchange(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: worker.stop())
     threading.Thread(target=_watch, args=(health,), name="govbus-watchdog", daemon=True).start()
-    # A batch makes tens of thousands of tuples that hold no cycles: looking through them for some costs a tenth.
-    gc.set_threshold(100_000, 20, 50)
     with Endpoint(health, settings.home, Listen.load(os.environ)):
         worker.run(until_caught_up=until_caught_up)
 

@@ -10,6 +10,7 @@ without a rebalance. Ticks carry the brokers' clock: no decision here reads anot
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -87,6 +88,8 @@ class Worker:
         Raises `SettingsError` where someone must change something, `Fenced` or `Unavailable` where the process must end
         and be started again under the same id.
         """
+        # A batch makes tens of thousands of tuples that hold no cycles: looking through them for some costs a tenth.
+        gc.set_threshold(100_000, 20, 50)
         self._applied = self._waiting_for_brokers(lambda: AppliedRevisions(self.settings, self.topics))
         self._counting = Counting(self.revision)
         transactional_id = f"{self.topics.exchange_group}.{self.worker_id}"
