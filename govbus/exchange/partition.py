@@ -92,9 +92,9 @@ class AssignedPartition:
     ) -> Iterator[Change]:
         """Yield slice after slice of what must be sent until every view is at its wanted version.
 
-        *compiled* gives a superseded revision ready to run, *end_of* the end of a topic's partition. Each slice must be
-        committed before the next is taken; after a crash the iteration starts again where the committed progress
-        stands.
+        *compiled* gives a superseded revision ready to run, *end_of* the end of a topic's partition. Slices may be
+        committed together, in order, but before *end_of* answers and before what `deletions` names is deleted all
+        earlier ones must be; after a crash the iteration starts again where the committed progress stands.
 
         A view that narrows is sent anew, whole, and then everything before it is deleted from the share topic, and so
         is a view that ends: tombstones alone would leave what was withdrawn readable until compaction. Under a
@@ -142,12 +142,13 @@ class AssignedPartition:
                 if looked_at == SLICE_RECORDS:
                     break
             outputs, self.exchange.outputs = self.exchange.outputs, []
+            if looked_at < SLICE_RECORDS and not progress.delete_to:
+                yield Change(outputs, view_id, ViewProgress(progress.now), upserted, retracted)
+                return
             progress = replace(progress, cursor=cursor)
             yield Change(outputs, view_id, progress, upserted, retracted)
-            if looked_at < SLICE_RECORDS:
-                deletions: tuple[TopicPartition, ...] = ()
-                if old is not None and progress.delete_to:
-                    deletions = (TopicPartition(old.topic, self.number, progress.delete_to),)
+            if looked_at < SLICE_RECORDS and old is not None and progress.delete_to:
+                deletions = (TopicPartition(old.topic, self.number, progress.delete_to),)
                 yield Change([], view_id, ViewProgress(progress.now), deletions=deletions)
                 return
 

@@ -26,9 +26,9 @@ from govbus.exchange.aborts import AbortMemory, Place
 from govbus.exchange.applied import AppliedRevisions
 from govbus.exchange.compiled import CompiledDataset, CompiledRevision
 from govbus.exchange.counting import Counting
-from govbus.exchange.difference import Arrival, Incoming, PartitionExchange
+from govbus.exchange.difference import Arrival, Incoming, Output, PartitionExchange
 from govbus.exchange.opening import Opening
-from govbus.exchange.partition import AssignedPartition, Change
+from govbus.exchange.partition import AssignedPartition
 from govbus.exchange.transaction import Transactions
 from govbus.health import Health
 from govbus.kafka import clients
@@ -219,17 +219,33 @@ class Worker:
             self._reader = None
 
     def _change_views(self, partition: AssignedPartition) -> None:
-        """Bring every view of *partition* to its wanted version, slice by slice, each in its own transaction."""
-        for change in partition.changes(self.revision, self._applied.compiled, self._end_of):
+        """Bring every view of *partition* to its wanted version, slice by slice; small slices share a transaction."""
+        gathered: list[Output] = []
+
+        def flush() -> None:
             self.health.beat()
-            self._commit_change(partition, change)
+            if gathered:
+                self._commit_changes(partition, gathered)
+                gathered.clear()
+
+        def end_of(topic: str, number: int) -> int:
+            flush()
+            return inputs.ends(self._admin, [(topic, number)])[topic, number]
+
+        for change in partition.changes(self.revision, self._applied.compiled, end_of):
+            if change.deletions:
+                flush()
+                inputs.delete_records(self._admin, change.deletions)
+            gathered += [*change.outputs, change.progress.record(self.topics.progress, partition.number, change.view)]
+            partition.progress[change.view] = change.progress
+            self._counting.changed(change)
+            if len(gathered) >= SLICE_RECORDS:
+                flush()
+        flush()
         partition.activate(self.revision)
 
-    def _commit_change(self, partition: AssignedPartition, change: Change) -> None:
-        existing = change.outputs and self._existing({output[0] for output in change.outputs})
-        outputs = [output for output in change.outputs if existing and output[0] in existing]
-        inputs.delete_records(self._admin, change.deletions)
-        record = change.progress.record(self.topics.progress, partition.number, change.view)
+    def _commit_changes(self, partition: AssignedPartition, outputs: Sequence[Output]) -> None:
+        existing = self._existing({output[0] for output in outputs})
         # Offsets ride along though none moves: a worker that has lost the partition is fenced by them.
         position = [
             TopicPartition(self.topics.tick, partition.number, 0),
@@ -239,14 +255,8 @@ class Worker:
             ),
         ]
         with self._transactions.open():
-            self._transactions.produce([*outputs, record])
+            self._transactions.produce(output for output in outputs if output[0] in existing)
             self._transactions.commit(self._consumer, position)
-        partition.progress[change.view] = change.progress
-        if change.upserted or change.retracted:
-            self._counting.changed(change)
-
-    def _end_of(self, topic: str, number: int) -> int:
-        return inputs.ends(self._admin, [(topic, number)])[topic, number]
 
     def _existing(self, topics: set[str]) -> set[str]:
         known = self._admin.list_topics(timeout=30).topics
