@@ -469,6 +469,7 @@ def _configure_logs() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping().get(os.environ.get("GOVBUS_LOG_LEVEL", "").upper(), logging.INFO)
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        # Looked up anew for each line: whoever embeds the command may have put another stderr in place since.
+        logger_factory=lambda *_arguments: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
     )
