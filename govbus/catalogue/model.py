@@ -119,8 +119,21 @@ class Update(Declared):
         return seconds(self.max_age or DEFAULT_MAX_AGE.get(self.cycle, "380d"))
 
 
+class Authority(Declared):
+    """Where authority over an element is split: this dataset has it for records whose field *by* begins with one of
+    *divisions* (prefixes of a division code, 2 to 6 digits).
+    """
+
+    by: FieldPath
+    divisions: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^\d{2,6}$")], ...], Field(min_length=1)]
+
+
 class FieldEntry(Declared):
-    """One information item (信息项) of a dataset."""
+    """One information item (信息项) of a dataset.
+
+    `element`: the data element it is a copy of; `authoritative`: that it is the element's source, wholly or for some
+    divisions.
+    """
 
     title: Title
     definition: str = ""
@@ -130,7 +143,7 @@ class FieldEntry(Declared):
     unit: str | None = None
     owner: Name | None = None
     element: FieldPath | None = None
-    authoritative: Annotated[bool, Field(strict=True)] = False
+    authoritative: Annotated[bool, Field(strict=True)] | Authority = False
     share: Literal["not_shared"] | None = None
     basis: LegalBasis | None = None
 
@@ -174,6 +187,7 @@ class Grant(Declared):
     """The owner's key: who may see which fields and rows of this dataset, for which purpose, until when.
 
     `fields` maps paths to the least mask; a plain list grants in clear. `rows` is tested on the records themselves.
+    `standing` names granted fields of which the grantee may also see, in the golden view, whether they are disputed.
     """
 
     to: Name
@@ -183,6 +197,7 @@ class Grant(Declared):
     state: Literal["active", "suspended", "ended"] = "active"
     fields: Masks
     rows: Rows | None = None
+    standing: tuple[FieldPath, ...] = ()
 
 
 class Dataset(Declared):
@@ -256,11 +271,53 @@ class Ask(Declared):
         return f"{self.subscriber}.{self.ask}"
 
 
+class Entity(Declared):
+    """What elements are about: a person, an enterprise, a house. `id` names its identifier, `format` says how that is
+    written; a record whose subject is not of that format is not about such an entity.
+    """
+
+    title: Title
+    id: Name
+    format: str
+
+
+Severity = Literal["critical", "major", "minor", "info"]
+
+
+class Element(Declared):
+    """A data element (数据元): one fact about an entity, whichever datasets carry it.
+
+    `comparator` is a name, or a name with its parameters (`govbus.rules.comparators`). `grace`: for how long after a
+    change the other side may lag; where it is absent, one and a half of the laggard's update cycle.
+    """
+
+    title: Title
+    definition: Title
+    type: Literal["text", "code", "date", "number", "boolean", "set"]
+    comparator: str | dict[str, dict[str, Any]]
+    severity: Severity
+    grace: Duration | None = None
+    codes: Name | None = None
+
+
+class CodeMap(Declared):
+    """How the codes of one list are said in another, for fields that keep a list of their own."""
+
+    to: Name
+    codes: Annotated[dict[str, str], Field(min_length=1)]
+
+
 class Vocabulary(Declared):
-    """``schemas/elements.yaml``: the purposes and code lists (and, with cross-checks, the data elements) of a city."""
+    """``schemas/elements.yaml``: the purposes, code lists, entities and data elements of a city.
+
+    Elements stand under ``ENTITY.NAME``, code maps under the list they translate from.
+    """
 
     purposes: dict[Name, Title] = {}
     code_lists: dict[Name, dict[str, str]] = {}
+    code_maps: dict[Name, CodeMap] = {}
+    entities: dict[Name, Entity] = {}
+    elements: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")], Element] = {}
 
 
 class Catalogue(Declared):
