@@ -45,6 +45,9 @@ class ShareView:
     grant_rows: Condition | None
     ask_rows: Condition | None
     until: date | None
+    source_rows: tuple[tuple[str, Condition], ...] = ()
+    """Of a golden view: per authoritative dataset the row condition of its grant; where it does not hold of that
+    dataset's record, the elements it is the source of are shown as if it had none."""
 
     @property
     def id(self) -> str:
