@@ -19,6 +19,7 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 from govbus.delivery.position import Extent, TopicLog
 from govbus.errors import Unavailable
 from govbus.kafka import clients
+from govbus.kafka.offsets import log_offsets
 from govbus.kafka.settings import Settings
 
 log = structlog.get_logger()
@@ -150,16 +151,16 @@ class ShareReader:
         return found.partitions[0].end if found is not None else 0
 
     def _offsets(self, topics: Mapping[str, tuple[str, list[int]]], spec: OffsetSpec) -> dict[Partition, int]:
-        wanted = {TopicPartition(name, p): spec for name, (_, partitions) in topics.items() for p in partitions}
-        if not wanted:
-            return {}
-        futures = self._admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_SECONDS
+        wanted = [(name, p) for name, (_, partitions) in topics.items() for p in partitions]
+        found = log_offsets(
+            self._admin,
+            wanted,
+            spec,
+            IsolationLevel.READ_COMMITTED,
+            faults=self._faults,
+            timeout_seconds=ANSWER_SECONDS,
         )
-        try:
-            return {(tp.topic, tp.partition): f.result(ANSWER_SECONDS + 5).offset for tp, f in futures.items()}
-        except KafkaException as error:
-            raise clients.translate(error, "asking for the offsets of share topics", self._faults) from error
+        return {each: answer.offset for each, answer in found.items()}
 
     def assign(self, positions: Mapping[Partition, int], since: Mapping[Partition, int] | None = None) -> None:
         """Read from *positions* on, and nothing else; changes from *since* on are told apart (`Batch.recent`)."""

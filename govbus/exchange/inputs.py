@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from confluent_kafka import (
-    OFFSET_INVALID,
     Consumer,
     IsolationLevel,
-    KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
@@ -16,7 +14,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from govbus.kafka import clients
+from govbus.kafka import clients, offsets
 
 TIMEOUT_SECONDS = 30.0
 
@@ -28,14 +26,8 @@ def committed(consumer: Consumer, inputs: Sequence[tuple[str, int]]) -> dict[tup
     """
     if not inputs:
         return {}
-    try:
-        found = consumer.committed([TopicPartition(*each) for each in inputs], timeout=TIMEOUT_SECONDS)
-    except KafkaException as error:
-        raise clients.translate(error, "asking for committed offsets") from error
-    for each in found:
-        if each.error is not None:
-            raise clients.translate(each.error, f"asking for the committed offset of {each.topic}")
-    return {(each.topic, each.partition): None if each.offset == OFFSET_INVALID else each.offset for each in found}
+    found = offsets.committed_of(consumer, inputs, timeout_seconds=TIMEOUT_SECONDS)
+    return {each: found.get(each) for each in inputs}
 
 
 def begins(admin: AdminClient, inputs: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
@@ -49,17 +41,8 @@ def ends(admin: AdminClient, inputs: Sequence[tuple[str, int]]) -> dict[tuple[st
 
 
 def _offsets(admin: AdminClient, inputs: Sequence[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-    if not inputs:
-        return {}
-    futures = admin.list_offsets(
-        {TopicPartition(*each): spec for each in inputs},
-        isolation_level=IsolationLevel.READ_UNCOMMITTED,
-        request_timeout=TIMEOUT_SECONDS,
-    )
-    try:
-        return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
-    except KafkaException as error:
-        raise clients.translate(error, "asking where the logs begin and end") from error
+    found = offsets.log_offsets(admin, inputs, spec, IsolationLevel.READ_UNCOMMITTED, timeout_seconds=TIMEOUT_SECONDS)
+    return {each: answer.offset for each, answer in found.items()}
 
 
 def topic_ids(admin: AdminClient, topics: Sequence[str]) -> dict[str, str]:
@@ -73,9 +56,4 @@ def topic_ids(admin: AdminClient, topics: Sequence[str]) -> dict[str, str]:
 
 def delete_records(admin: AdminClient, up_to: Sequence[TopicPartition]) -> None:
     """Delete from each topic's partition every record before its offset; topics that are gone are left alone."""
-    for each, future in admin.delete_records(list(up_to)).items() if up_to else ():
-        try:
-            future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise clients.translate(error, f"deleting withdrawn records of {each.topic}") from error
+    offsets.delete_records(admin, {(each.topic, each.partition): each.offset for each in up_to})

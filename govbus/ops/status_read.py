@@ -13,12 +13,13 @@ from govbus.errors import GovbusError
 from govbus.exchange.compiled import view_fingerprint
 from govbus.exchange.progress import ViewProgress
 from govbus.health import processes
+from govbus.kafka.offsets import Partition
 from govbus.kafka.revisions import Revision, latest_revision
 from govbus.kafka.settings import Settings
 from govbus.kafka.topics import Topics
 from govbus.ops.scrape import Figures, figures, readiness
 from govbus.ops.status import DatasetFacts, Delay, Facts, Poll, ProcessFacts, ViewFacts
-from govbus.ops.topic_scan import Extent, Partition, TopicScan
+from govbus.ops.topic_scan import Extent, TopicScan
 from govbus.rules.share import ShareView
 
 
@@ -50,7 +51,7 @@ class _Reading:
         running = processes(self.settings.home)
         says = figures(each for each in running if each.component == "exchange" and each.running)
         progress, polls = self._progress()
-        exchanged = self.scan.committed(self.topics.exchange_group)
+        exchanged = self.scan.committed(self.topics.exchange_group, raws)
         unread = self._unread(raws, extents, exchanged)
         oldest = self._oldest(unread)
         rejects = self._rejects()
@@ -145,12 +146,15 @@ class _Reading:
         newest: Mapping[str, datetime],
         progress: Mapping[tuple[str, int], ViewProgress],
     ) -> dict[str, ViewFacts]:
-        delivered: dict[str, dict[Partition, int]] = {}
+        topics_of: dict[str, list[str]] = {}
+        for view in views:
+            topics_of.setdefault(f"{view.subscriber}.{view.ask}", []).append(self.topics.share(view.id))
+        delivered = {
+            ask: self.scan.committed(self.topics.delivery_group(ask), topics) for ask, topics in topics_of.items()
+        }
         found: dict[str, ViewFacts] = {}
         for view in views:
             ask, topic = f"{view.subscriber}.{view.ask}", self.topics.share(view.id)
-            if ask not in delivered:
-                delivered[ask] = self.scan.committed(self.topics.delivery_group(ask))
             partitions = self.scan.topics().get(topic, ())
             ends = {(topic, number): extents[topic, number].end for number in partitions}
             wanted = view_fingerprint(view, self.revision)

@@ -6,14 +6,12 @@ process of the bus runs.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -24,16 +22,10 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from govbus.errors import Unavailable
 from govbus.kafka import clients
+from govbus.kafka.offsets import ANSWER_SECONDS, LogOffset, Partition, committed_offsets, log_offsets
 from govbus.kafka.settings import Settings
 
-Partition = tuple[str, int]
-"""A topic's name and a partition of it."""
-
-ANSWER_SECONDS = 30.0
 _CHUNK = 1_000
-_SETTLING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
-"""Answers about a topic that was made, or whose leader changed, a moment ago."""
-_SETTLING_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,7 @@ class TopicScan:
         wanted = [(topic, number) for topic in topics for number in known.get(topic, ())]
         begins = self._offsets(wanted, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         ends = self._offsets(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        return {each: Extent(begins[each][0], ends[each][0]) for each in wanted}
+        return {each: Extent(begins[each].offset, ends[each].offset) for each in wanted}
 
     def newest_ms(self, topics: Iterable[str]) -> dict[str, int]:
         """Return the latest timestamp in each of *topics*, without reading records; empty topics are left out."""
@@ -96,9 +88,9 @@ class TopicScan:
         wanted = [(topic, number) for topic in topics for number in known.get(topic, ())]
         newest: dict[str, int] = {}
         stamps = self._offsets(wanted, OffsetSpec.max_timestamp())  # type: ignore[no-untyped-call]
-        for (topic, _), (_, at_ms) in stamps.items():
-            if at_ms > 0:
-                newest[topic] = max(at_ms, newest.get(topic, 0))
+        for (topic, _), stamp in stamps.items():
+            if stamp.at_ms > 0:
+                newest[topic] = max(stamp.at_ms, newest.get(topic, 0))
         return newest
 
     def offsets_at(self, topic: str, at_ms: int) -> dict[int, int]:
@@ -106,38 +98,16 @@ class TopicScan:
         wanted = [(topic, number) for number in self.topics().get(topic, ())]
         found = self._offsets(wanted, OffsetSpec.for_timestamp(at_ms))
         ends = self.extents([topic])
-        return {each[1]: offset if offset >= 0 else ends[each].end for each, (offset, _) in found.items()}
+        return {each[1]: at.offset if at.offset >= 0 else ends[each].end for each, at in found.items()}
 
-    def _offsets(self, wanted: list[Partition], spec: OffsetSpec) -> dict[Partition, tuple[int, int]]:
-        if not wanted:
-            return {}
-        request = {TopicPartition(*each): spec for each in wanted}
-        give_up_at = time.monotonic() + ANSWER_SECONDS
-        while True:
-            futures = self._admin.list_offsets(
-                request, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_SECONDS
-            )
-            try:
-                answers = {(each.topic, each.partition): future.result() for each, future in futures.items()}
-            except KafkaException as error:
-                if error.args[0].code() not in _SETTLING or time.monotonic() > give_up_at:
-                    raise clients.translate(error, "asking where the logs begin and end", self._faults) from error
-                time.sleep(_SETTLING_SECONDS)
-            else:
-                return {each: (answer.offset, answer.timestamp) for each, answer in answers.items()}
+    def _offsets(self, wanted: list[Partition], spec: OffsetSpec) -> dict[Partition, LogOffset]:
+        return log_offsets(self._admin, wanted, spec, IsolationLevel.READ_COMMITTED, faults=self._faults)
 
-    def committed(self, group: str) -> dict[Partition, int]:
-        """Return every offset that *group* has committed; empty where there is no such group."""
-        request = [ConsumerGroupTopicPartitions(group)]
-        (future,) = self._admin.list_consumer_group_offsets(request, request_timeout=ANSWER_SECONDS).values()
-        try:
-            answer = future.result()
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise clients.translate(error, f"asking for the offsets of {group}", self._faults) from error
-        found: list[TopicPartition] = answer.topic_partitions
-        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+    def committed(self, group: str, topics: Iterable[str]) -> dict[Partition, int]:
+        """Return what *group* has committed of *topics*; left out is where it has committed nothing."""
+        known = self.topics()
+        wanted = [(topic, number) for topic in topics for number in known.get(topic, ())]
+        return committed_offsets(self._settings, group, wanted, faults=self._faults)
 
     def first_at(self, places: Mapping[Partition, int]) -> dict[Partition, Record]:
         """Return the first record at or after each offset; partitions without one are left out."""

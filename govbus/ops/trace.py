@@ -141,7 +141,7 @@ class _Look:
 
     def _unread(self) -> tuple[int, int]:
         topic = self.topics.raw(self.dataset)
-        begin = self.scan.committed(self.topics.exchange_group).get((topic, self.partition), 0)
+        begin = self.scan.committed(self.topics.exchange_group, [topic]).get((topic, self.partition), 0)
         waiting = of_key = 0
         for record in self.scan.records(topic, [self.partition], {self.partition: begin}):
             waiting += 1
@@ -197,7 +197,7 @@ class _Look:
             facts,
             share=_standing(shown.topic, sent),
             has_sink=self.revision.catalogue.asks[self.ask].delivery.get("kind") != "topic",
-            sink_position=self.scan.committed(group).get((shown.topic, partition)),
+            sink_position=self.scan.committed(group, [shown.topic]).get((shown.topic, partition)),
         )
         if held is None or writer is None:
             return facts

@@ -10,11 +10,12 @@ from govbus.catalogue.model import Catalogue
 from govbus.catalogue.views import share_views
 from govbus.errors import Unavailable
 from govbus.health import processes
+from govbus.kafka.offsets import Partition
 from govbus.kafka.topics import Topics
 from govbus.ops.demo.commands import Commands
 from govbus.ops.demo.steps import Step
 from govbus.ops.scrape import readiness
-from govbus.ops.topic_scan import Partition, TopicScan
+from govbus.ops.topic_scan import TopicScan
 from govbus.rules.share import ShareView
 
 LOOK_SECONDS = 0.5
@@ -51,7 +52,9 @@ class Rest:
     def exchanged(self, step: Step) -> int:
         """Return, once a worker has exchanged all that is published now, how many records that were in all."""
         goal = self._ends(self._raws)
-        self._wait(step, "records exchanged", goal, lambda: self._scan.committed(self._topics.exchange_group))
+        self._wait(
+            step, "records exchanged", goal, lambda: self._scan.committed(self._topics.exchange_group, self._raws)
+        )
         return sum(goal.values())
 
     def delivered(self, step: Step) -> None:
@@ -61,8 +64,8 @@ class Rest:
 
     def _delivered(self) -> dict[Partition, int]:
         found: dict[Partition, int] = {}
-        for ask in self._shares:
-            found |= self._scan.committed(self._topics.delivery_group(ask))
+        for ask, topics in self._shares.items():
+            found |= self._scan.committed(self._topics.delivery_group(ask), topics)
         return found
 
     def _ends(self, topics: Iterable[str]) -> dict[Partition, int]:
