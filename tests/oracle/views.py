@@ -36,6 +36,8 @@ class Declared:
     schemas: dict[str, dict[str, Any]]
     subscribers: dict[str, dict[str, Any]]
     asks: dict[str, dict[str, Any]]
+    vocabulary: dict[str, Any] = field(default_factory=dict)
+    """What `schemas/elements.yaml` says."""
 
     def business(self, dataset: str) -> Record:
         """Return the record type of a dataset's business fields."""
@@ -50,7 +52,7 @@ def read(folder: Path) -> Declared:
     def document(path: Path) -> dict[str, Any]:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
 
-    declared = Declared(document(folder / "city.yaml"), {}, {}, {}, {})
+    declared = Declared(document(folder / "city.yaml"), {}, {}, {}, {}, document(folder / "schemas" / "elements.yaml"))
     for path in sorted(folder.glob("producers/*/*.yaml")):
         if path.name != "department.yaml":
             declared.datasets[f"{path.parent.name}.{path.stem}"] = document(path)
