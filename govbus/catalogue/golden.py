@@ -16,10 +16,6 @@ from govbus.catalogue.model import GRADES, Authority, Catalogue, Contact, Datase
 GOLDEN = "golden"
 """Where a department's name stands in the id of a dataset: no department may be called so."""
 
-STANDINGS = ("agreed", "disputed", "unverified", "provisional", "stale")
-"""How a value stands: every comparable report agrees; one differs; nobody else reports; the authority has none though
-others report one; a newer report differs and the authority may not have followed yet."""
-
 
 @dataclass(frozen=True, slots=True)
 class Binding:
@@ -51,49 +47,64 @@ def elements_of(catalogue: Catalogue, entity: str) -> Mapping[str, Element]:
     }
 
 
+def authorities(catalogue: Catalogue, entity: str) -> Mapping[str, tuple[Binding, ...]]:
+    """Return per element of *entity* that has a source, under its own name, the fields that are it, wholly or in part;
+    elements in the order they are declared, fields in that of the datasets' ids.
+    """
+    found: dict[str, list[Binding]] = {}
+    for each in bindings(catalogue, entity):
+        if each.authority:
+            found.setdefault(each.element, []).append(each)
+    return {
+        element.partition(".")[2]: tuple(found[element])
+        for element in catalogue.vocabulary.elements
+        if element in found
+    }
+
+
+def dataset_of(catalogue: Catalogue, dataset_id: str) -> Dataset | None:
+    """Return the dataset called *dataset_id*, a declared one or ``golden.ENTITY``; None where there is none."""
+    department, _, entity = dataset_id.partition(".")
+    if department != GOLDEN:
+        return catalogue.datasets.get(dataset_id)
+    if entity not in catalogue.vocabulary.entities:
+        return None
+    sources = authorities(catalogue, entity)
+    return _dataset(catalogue, entity, sources) if sources else None
+
+
 def golden_datasets(catalogue: Catalogue) -> dict[str, Dataset]:
     """Return the golden dataset of every entity that has an element with a source, under ``golden.ENTITY``."""
-    return {
-        f"{GOLDEN}.{entity}": _dataset(catalogue, entity)
-        for entity in catalogue.vocabulary.entities
-        if elements_of(catalogue, entity)
-    }
+    named = (f"{GOLDEN}.{entity}" for entity in catalogue.vocabulary.entities)
+    return {name: found for name in named if (found := dataset_of(catalogue, name)) is not None}
 
 
-def source_type(catalogue: Catalogue, binding: Binding) -> Any:
-    """Return the Avro type of a bound field, without its null."""
-    return avro_fields(catalogue.datasets[binding.dataset].avro)[binding.path].schema
-
-
-def _dataset(catalogue: Catalogue, entity: str) -> Dataset:
+def _dataset(catalogue: Catalogue, entity: str, sources: Mapping[str, tuple[Binding, ...]]) -> Dataset:
     declared = catalogue.vocabulary.entities[entity]
-    bound = list(bindings(catalogue, entity))
-    grades = {
-        name: [catalogue.datasets[each.dataset].fields[each.path].grade for each in bound if each.element == element]
-        for name in elements_of(catalogue, entity)
-        for element in (f"{entity}.{name}",)
-    }
-    sources = {
-        name: next(each for each in bound if each.element == f"{entity}.{name}" and each.authority) for name in grades
-    }
-    fields = {declared.id: FieldEntry(title=declared.title, grade=_highest(_id_grades(catalogue, entity)))}
+    bound: dict[str, list[Binding]] = {}
+    for each in bindings(catalogue, entity):
+        bound.setdefault(each.element.partition(".")[2], []).append(each)
+    reporting = {each.dataset for name in sources for each in bound[name]}
+    subjects = [catalogue.datasets[each].fields[catalogue.datasets[each].subject].grade for each in reporting]
+    fields = {declared.id: FieldEntry(title=declared.title, grade=_highest(subjects), format=declared.format)}
     parts: list[dict[str, Any]] = [{"name": declared.id, "type": "string"}]
-    for name, source in sources.items():
-        entry = catalogue.datasets[source.dataset].fields[source.path]
+    for name, claims in sources.items():
         title = catalogue.vocabulary.elements[f"{entity}.{name}"].title
-        fields[name] = FieldEntry(title=title, grade=_highest(grades[name]))
-        fields[f"{name}.value"] = entry.model_copy(update={"element": None, "authoritative": False})
-        fields[f"{name}.standing"] = FieldEntry(title=f"{title}核验状态", grade=_highest(grades[name]))
+        grade = _highest([_entry(catalogue, each).grade for each in bound[name]])
+        fields[name] = FieldEntry(title=title, grade=grade)
+        fields[f"{name}.value"] = _value_entry([_entry(catalogue, each) for each in claims])
+        fields[f"{name}.standing"] = FieldEntry(title=f"{title}核验状态", grade=grade)
         for part, of in (("source", "来源"), ("version", "来源版本"), ("changed_at", "来源更新时间")):
             fields[f"{name}.{part}"] = FieldEntry(
-                title=f"{title}{of}", grade=_highest(grades[name]), share="not_shared", basis="总线内部使用，不对外共享"
+                title=f"{title}{of}", grade=grade, share="not_shared", basis="总线内部使用，不对外共享"
             )
-        parts.append({"name": name, "type": element_schema(name, source_type(catalogue, source))})
+        parts.append({"name": name, "type": element_schema(name, source_type(catalogue, claims[0]))})
+    number = list(catalogue.vocabulary.entities).index(entity) + 1
     return Dataset(
         department=GOLDEN,
         dataset=entity,
         title=f"{declared.title}权威视图",
-        resource_code="199999/000001",
+        resource_code=f"199999/{number:06}",
         entity=entity,
         subject=declared.id,
         key=(declared.id,),
@@ -107,8 +118,26 @@ def _dataset(catalogue: Catalogue, entity: str) -> Dataset:
     )
 
 
+def source_type(catalogue: Catalogue, binding: Binding) -> Any:
+    """Return the Avro type of a bound field, without its null."""
+    return avro_fields(catalogue.datasets[binding.dataset].avro)[binding.path].schema
+
+
+def _entry(catalogue: Catalogue, binding: Binding) -> FieldEntry:
+    return catalogue.datasets[binding.dataset].fields[binding.path]
+
+
+def _value_entry(sources: list[FieldEntry]) -> FieldEntry:
+    """Return how the authority's value is described: as its field is, as strictly as the strictest of several."""
+    barred = next((each for each in sources if each.share == "not_shared"), sources[0])
+    kept = {"share": barred.share, "basis": barred.basis, "grade": _highest([each.grade for each in sources])}
+    return sources[0].model_copy(update={"element": None, "authoritative": False, "owner": None, **kept})
+
+
 def element_schema(name: str, value: Any) -> dict[str, Any]:
     """Return the schema of one element of a golden record, whose source's field has the type *value*."""
+    if isinstance(value, Mapping) and "name" in value:  # two sources may name their types alike
+        value = {**{key: each for key, each in value.items() if key not in _NAMING}, "name": f"{name}_value"}
     return {
         "type": "record",
         "name": f"{name}_element",
@@ -122,16 +151,7 @@ def element_schema(name: str, value: Any) -> dict[str, Any]:
     }
 
 
-def _id_grades(catalogue: Catalogue, entity: str) -> list[Grade]:
-    """Return the grades of the subjects of all datasets that report on *entity*."""
-    return [
-        catalogue.datasets[each].fields[catalogue.datasets[each].subject].grade
-        for each in _reporting(catalogue, entity)
-    ]
-
-
-def _reporting(catalogue: Catalogue, entity: str) -> list[str]:
-    return sorted({each.dataset for each in bindings(catalogue, entity)})
+_NAMING = frozenset({"name", "namespace", "aliases"})
 
 
 def _highest(grades: list[Grade]) -> Grade:

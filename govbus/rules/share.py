@@ -46,8 +46,11 @@ class ShareView:
     ask_rows: Condition | None
     until: date | None
     source_rows: tuple[tuple[str, Condition], ...] = ()
-    """Of a golden view: per authoritative dataset the row condition of its grant; where it does not hold of that
-    dataset's record, the elements it is the source of are shown as if it had none."""
+    """Of a golden view: per authoritative dataset the row condition of its grant. Where it does not hold of that
+    dataset's record, the elements it is the source of are shown without value and ``unverified``; an entity of which
+    no asked element has a source that is shown is not in the view at all, because its id alone would tell that somebody
+    reports on it.
+    """
 
     @property
     def id(self) -> str:
@@ -81,6 +84,8 @@ def narrows(old: ShareView, new: ShareView) -> bool:
         after is None or after == before
         for before, after in ((old.grant_rows, new.grant_rows), (old.ask_rows, new.ask_rows))
     )
+    before_at = dict(old.source_rows)
+    rows_kept = rows_kept and all(before_at.get(dataset) == after for dataset, after in new.source_rows)
     return not (kept and rows_kept)
 
 
