@@ -46,7 +46,7 @@ def city(rng: Random, start: date) -> Declared:
         for number in range(rng.randint(1, 2)):
             declared.asks[f"{name}.ask{number}"] = {
                 "purpose": f"purpose{rng.randint(0, 1)}",
-                "until": _until(rng, start),
+                "until": until(rng, start),
                 "datasets": {},
             }
     for name in declared.datasets:
@@ -99,7 +99,8 @@ def every_path(record: Record, prefix: str = "") -> Iterator[str]:
             yield from every_path(each.type, f"{prefix}{each.name}.")
 
 
-def _until(rng: Random, start: date) -> date:
+def until(rng: Random, start: date) -> date:
+    """Return a last day: one of the next few, or one that does not come."""
     return rng.choice([FAR, FAR, FAR, start, start + timedelta(days=1), start + timedelta(days=2)])
 
 
@@ -155,7 +156,7 @@ def _grant(
     grant = {
         "to": pair[0],
         "purpose": pair[1],
-        "until": _until(rng, start),
+        "until": until(rng, start),
         "state": rng.choice(["active"] * 8 + ["suspended", "ended"]),
         "fields": rng.choice([granted, listed]),
     }
@@ -208,7 +209,7 @@ def revised(rng: Random, declared: Declared, start: date) -> Declared:
                     grant["state"] = rng.choice(["active", "active", "suspended", "ended"])
             case 2:
                 for ask in later.asks.values():
-                    ask["until"] = _until(rng, start)
+                    ask["until"] = until(rng, start)
             case 3:
                 later.schemas[name] = generate.evolved(later.schemas[name], rng, tuple(later.datasets[name]["key"]))
                 _document_fields(rng, later.schemas[name], later.datasets[name])
