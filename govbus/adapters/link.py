@@ -56,6 +56,7 @@ class Link:
             queue_buffering_max_kbytes=256 * 1024,
             statistics_interval_ms=0,
         )
+        clients.connect(self._producer, "connecting to the brokers", self._faults)
 
     def close(self) -> None:
         """Let go of the producer. What was not settled before is not known to have arrived."""

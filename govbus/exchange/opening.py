@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from govbus import metrics
@@ -53,7 +53,7 @@ class Opening:
         for each in raws:
             done = committed[each]
             offsets[each] = begins[each] if done is None else max(done, begins[each])
-            positions.append(TopicPartition(*each, OFFSET_BEGINNING if done is None else offsets[each]))
+            positions.append(TopicPartition(*each, offsets[each]))
             if begins[each] > (done or 0):
                 self._retention_gap(each, begins[each] - (done or 0))
         return positions, offsets, committed

@@ -56,6 +56,11 @@ class AssignedPartition:
         datasets = {each.raw_topic: DatasetExchange(each, state.prefix(each.id)) for each in revision.datasets.values()}
         return cls(number, state, exchange, datasets, None)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether the next step towards being live can be taken now; before its views change it must know the time."""
+        return self.restore is not None or (not self.live and self.clock_ms > 0)
+
     def wanted(self, revision: CompiledRevision) -> dict[str, Sent]:
         """Return, per view that is not over by this partition's clock, the version it should have."""
         return {

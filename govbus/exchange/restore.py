@@ -62,7 +62,9 @@ class Restore:
         prefixes = {topic: self.state.prefix(dataset) for topic, dataset in self.datasets.items()}
         restored = 0
         try:
-            messages = reader.consume(BATCH, timeout_seconds)
+            first = reader.poll(timeout_seconds)
+            # Asked for many at once, the client would wait until it has them all.
+            messages = [] if first is None else [first, *reader.consume(BATCH - 1, 0.0)]
         except KafkaException as error:
             raise clients.translate(error, "restoring") from error
         for message in messages:

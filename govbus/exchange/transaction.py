@@ -51,10 +51,12 @@ class Transactions:
 
     def start(self) -> None:
         """Take the id, which ends the open transaction of an earlier holder. Raises `Unavailable` to be tried again."""
+        doing = "taking the transactional id"
+        clients.connect(self._producer, doing, self._faults)
         try:
             self._producer.init_transactions(TIMEOUT_SECONDS)
         except KafkaException as error:
-            raise clients.translate(error, "taking the transactional id", self._faults) from error
+            raise clients.translate(error, doing, self._faults) from error
 
     @contextmanager
     def open(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import structlog
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from govbus import metrics
 from govbus.errors import GovbusError, Unavailable
@@ -29,6 +29,7 @@ from govbus.exchange.counting import Counting
 from govbus.exchange.difference import Arrival, Incoming, Output, PartitionExchange
 from govbus.exchange.opening import Opening
 from govbus.exchange.partition import AssignedPartition
+from govbus.exchange.restore import Restore
 from govbus.exchange.transaction import Transactions
 from govbus.health import Health
 from govbus.kafka import clients
@@ -45,10 +46,13 @@ BATCH_RECORDS = 10_000
 SLICE_RECORDS = 1_000
 """How many records are taken in before what they give is put on its way."""
 TICK_SECONDS = 1.0
+FIRST_TICK_SECONDS = 0.1
 CURRENT_ENDS_SECONDS = 10.0
 SESSION_TIMEOUT_MS = 15_000
 REGISTRY_PAUSE_SECONDS = 1.0
 REFUSED_SCHEMA_SECONDS = 5.0
+
+_POSITION_LOST = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 Batches = dict[tuple[str, int], list[Arrival]]
 """Records in order of arrival, per raw topic and partition."""
@@ -99,8 +103,9 @@ class Worker:
         self._opening = Opening(self._admin, self.topics, self._applied, self._folder)
         self._faults = ConnectionFaults()
         self._consumer = self._subscribed()
-        self._ticker: Producer = clients.producer(self.settings, linger_ms=0)
+        self._ticker: Producer = clients.producer(self.settings, linger_ms=0, enable_idempotence=False)
         self._reader: Consumer | None = None
+        self._restoring: Restore | None = None
         goal = self._ends() if until_caught_up else None
         try:
             while not self._stopping and not (goal is not None and self._caught_up(goal)):
@@ -164,6 +169,7 @@ class Worker:
         log.info("partitions assigned", partitions=numbers)
         positions, offsets, committed = self._opening.positions(consumer, numbers)
         self._offsets.update(offsets)
+        clients.connect(consumer, "asking who leads the inputs", self._faults)
         consumer.assign([*positions, *(TopicPartition(self.topics.tick, number, OFFSET_END) for number in numbers)])
         if positions:
             consumer.pause([TopicPartition(*each) for each in offsets])
@@ -190,8 +196,9 @@ class Worker:
         if restoring:
             self._restore_step(restoring[0])
             return
+        self._stop_reading()
         for partition in self.partitions.values():
-            if not partition.live and partition.clock_ms:
+            if partition.has_work:
                 self._change_views(partition)
                 self._consumer.resume([TopicPartition(topic, partition.number) for topic in partition.datasets])
                 return
@@ -206,17 +213,19 @@ class Worker:
                 enable_partition_eof=True,
                 fetch_wait_max_ms=20,
             )
+            clients.connect(self._reader, "asking who leads what is restored")
+        if self._restoring is not restore:
             restore.begin(self._reader)
+            self._restoring = restore
         if restore.step(self._reader, timeout_seconds=0.1):
             partition.progress = restore.progress
             partition.restore = None
-            self._stop_reading()
             log.info("partition restored", partition=partition.number)
 
     def _stop_reading(self) -> None:
         if self._reader is not None:
             self._reader.close()
-            self._reader = None
+            self._reader = self._restoring = None
 
     def _change_views(self, partition: AssignedPartition) -> None:
         """Bring every view of *partition* to its wanted version, slice by slice; small slices share a transaction."""
@@ -268,7 +277,10 @@ class Worker:
         """Put the clock on the ticks of this worker's partitions: an empty record, dated by the broker."""
         self._ticker.poll(0)
         now = time.monotonic()
-        if now - self._last_tick < TICK_SECONDS or not self.partitions:
+        # The first tick may be on its topic before this consumer is: until a partition knows the time, more follow.
+        knows_the_time = all(each.clock_ms for each in self.partitions.values())
+        pause_seconds = TICK_SECONDS if knows_the_time else FIRST_TICK_SECONDS
+        if now - self._last_tick < pause_seconds or not self.partitions:
             return
         self._last_tick = now
         try:
@@ -278,7 +290,7 @@ class Worker:
             log.warning("ticks are not taken by the brokers")
 
     def _poll(self) -> None:
-        first = self._consumer.poll(0.05 if all(each.live for each in self.partitions.values()) else 0.0)
+        first = self._consumer.poll(0.0 if any(each.has_work for each in self.partitions.values()) else 0.05)
         if first is None:
             return
         # What is there now, and no more: a batch never waits for company.
@@ -410,6 +422,9 @@ class Worker:
     def _consumer_fault(self, message: Message) -> None:
         error = message.error()
         assert error is not None
+        if error.code() in _POSITION_LOST:
+            # Reading would stop here for good. The next start counts the gap and reads on behind it.
+            raise Unavailable(f"the position in {message.topic()} partition {message.partition()} has left the log")
         failure = clients.translate(error, "reading raw records", self._faults)
         if isinstance(failure, Unavailable) and not error.fatal():
             log.warning("the consumer reports a passing fault", reason=str(failure))

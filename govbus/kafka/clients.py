@@ -17,6 +17,8 @@ from govbus.kafka.settings import Settings
 
 log = structlog.get_logger()
 
+CONNECT_SECONDS = 30
+
 _AUTHENTICATION = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
 _AUTHORISATION = frozenset(
     {
@@ -91,6 +93,21 @@ def consumer(settings: Settings, group: str, faults: ConnectionFaults | None = N
 def admin(settings: Settings) -> AdminClient:
     """Return an admin client."""
     return AdminClient(properties(settings, ConnectionFaults()))
+
+
+def connect(client: Producer | Consumer, doing: str, faults: ConnectionFaults | None = None) -> None:
+    """Return once *client* is connected and knows who leads every partition: what it does next, it does at once.
+
+    By itself librdkafka looks for the leaders of topics that it meets in a later assignment once a second, and for its
+    producer id or transaction coordinator, where no connection stood at the first try, every half second.
+    Raises `Unavailable` where the brokers do not answer.
+    """
+    try:
+        # The first answer may come over the bootstrap connection, which is then closed; the second one never does.
+        for _ in range(2):
+            client.list_topics(timeout=CONNECT_SECONDS)
+    except KafkaException as error:
+        raise translate(error, doing, faults) from error
 
 
 def translate(error: KafkaError | KafkaException, doing: str, faults: ConnectionFaults | None = None) -> GovbusError:

@@ -42,6 +42,10 @@ class Revision(BaseModel):
     """Per dataset every registered record schema with its registry id, newest last."""
     view_schema_ids: dict[str, int]
     """Per share view (`ShareView.id`) the registry id of its schema."""
+    golden_schema_ids: dict[str, int] = {}
+    """Per golden view (``golden.ENTITY``) the registry id of its record schema."""
+    discrepancy_schema_id: int | None = None
+    """The registry id of ``bus.Discrepancy``; None where nothing is cross-checked."""
     deleted_schema_id: int
     """The registry id of ``bus.Deleted``."""
     pseudonym_keys: dict[str, str]
@@ -109,6 +113,7 @@ def write_revision(settings: Settings, revision: Revision) -> None:
         raise GovbusError(f"this catalogue takes {len(value)} bytes compressed; the most is {MAX_REVISION_BYTES}")
     errors: list[Any] = []
     writer = clients.producer(settings, message_max_bytes=MAX_REVISION_BYTES + 1024, delivery_timeout_ms=30_000)
+    clients.connect(writer, f"writing {topics.catalogue}")
     writer.produce(topics.catalogue, value, KEY, partition=0, on_delivery=lambda error, _: errors.append(error))
     writer.flush()
     if not errors or errors[0] is not None:

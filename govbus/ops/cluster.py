@@ -185,7 +185,7 @@ class Cluster:
                 return
             if time.monotonic() >= deadline:
                 raise Unavailable(f"{len(late)} new topics have no leader after {ANSWER_SECONDS} s, {late[0]} for one")
-            time.sleep(0.1)
+            time.sleep(0.02)
 
 
 def _led(topic: Any, partitions: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -205,3 +206,33 @@ def test_records_that_left_raw_too_early_are_an_alarm(bus: ExchangeBus) -> None:
     assert bus.shared(AID).keys() == {citizen_id(1).encode()}
     bus.check()
     assert version < time.time_ns() // 1000
+
+
+def test_records_that_leave_raw_under_a_running_worker_end_it(bus: ExchangeBus) -> None:
+    """A worker whose position has left the log ends, so that its next start counts the gap and reads on behind it."""
+    bus.upsert(person(1))
+    bus.exchange()
+    (partition,) = {each.partition for each in bus.read(bus.topics.raw(PERSON))}
+    raw = (bus.topics.raw(PERSON), partition)
+    with running(bus, "exchange") as worker:
+        worker.wait_until_says("partition restored")
+        bus.upsert(person(1, income=1))
+        bus.flush()
+        eventually(lambda: len(bus.read(bus.topics.share(AID))) == 2)
+        worker.signal(signal.SIGSTOP)
+        # The fetch that waits at the brokers is answered with the first of these; the second is gone before the next.
+        for income in (2, 3):
+            bus.upsert(person(1, income=income))
+            bus.flush()
+        for future in bus.admin.delete_records([TopicPartition(*raw, 4)]).values():
+            future.result(30)
+        worker.signal(signal.SIGCONT)
+        assert worker.wait() != 0
+    assert "has left the log" in " ".join(worker.said.split())
+
+    gaps = metrics.EXCHANGE_RETENTION_GAPS.labels(dataset=PERSON)
+    before = gaps._value.get()
+    bus.upsert(person(1, income=4))
+    bus.exchange()
+    assert gaps._value.get() == before + 1
+    bus.check()
