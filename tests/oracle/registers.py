@@ -14,7 +14,7 @@ from datetime import date
 from random import Random
 from typing import Any
 
-from oracle import avro, cities, masks
+from oracle import avro, cities, generate, golden_shares, masks, policies, views
 from oracle.avro import EPOCH_DAY, Branch, Primitive, Record
 from oracle.crosschecks import bound_fields
 from oracle.views import Declared
@@ -137,6 +137,8 @@ def city(rng: Random, start: date) -> Declared:
             }
     for name in declared.datasets:
         cities.draw_sharing(rng, declared, name, start)
+    for entity in entities_of(declared):
+        draw_golden(rng, declared, entity, start)
     return declared
 
 
@@ -278,7 +280,24 @@ def revised(rng: Random, declared: Declared, start: date) -> Declared:
                 _rebind(rng, later, element)
             case 7:
                 cities.draw_sharing(rng, later, rng.choice(sorted(later.datasets)), start)
+    for entity in later.vocabulary["entities"]:
+        if rng.random() < 0.2 or _asked_otherwise(declared, later, entity):
+            draw_golden(rng, later, entity, start)
     return later
+
+
+def _asked_otherwise(declared: Declared, later: Declared, entity: str) -> bool:
+    """Return whether an ask for the golden view may have to be another one: its type, sources or grants changed."""
+    said = [
+        [golden_shares.golden_type(each, entity), golden_shares.sources(each, entity), _grants(each, entity)]
+        for each in (declared, later)
+    ]
+    return repr(said[0]) != repr(said[1])
+
+
+def _grants(declared: Declared, entity: str) -> list[Any]:
+    documents = [each for each in declared.datasets.values() if each["entity"] == entity]
+    return [[each["share"], each["fields"], each["grants"]] for each in documents]
 
 
 def _rebind(rng: Random, declared: Declared, element: str) -> None:
@@ -292,6 +311,78 @@ def _rebind(rng: Random, declared: Declared, element: str) -> None:
                 entry.pop("element", None)
             else:
                 entry["element"] = element
+
+
+# Asks for golden views ------------------------------------------------------------------------------------------------
+
+
+def draw_golden(rng: Random, declared: Declared, entity: str, start: date) -> None:
+    """Draw anew what is asked of the golden view of *entity*; most of what is missing for it is granted."""
+    identifier = declared.vocabulary["entities"][entity]["id"]
+    claims = golden_shares.sources(declared, entity)
+    for ask_id, ask in declared.asks.items():
+        ask["datasets"].pop(f"golden.{entity}", None)
+        if not claims or rng.random() < 0.25:
+            continue
+        subscriber = ask_id.split(".")[0]
+        fields: dict[str, Any] = {identifier: rng.choice(["pass", "pass", "pseudonym", "drop"])}
+        for name in rng.sample(sorted(claims), rng.randint(1, len(claims))):
+            if rng.random() < 0.8:
+                for each in claims[name]:
+                    _grant(rng, declared, each.dataset, each.path, subscriber, ask["purpose"], start)
+            least = [_least(declared, each.dataset, each.path, subscriber, ask["purpose"]) for each in claims[name]]
+            if all(each == least[0] for each in least) and least[0] is not None:
+                fields[f"{name}.value"] = policies.stricter(least[0], rng)
+            if rng.random() < 0.6:
+                fields[f"{name}.standing"] = "pass"
+        ask["datasets"][f"golden.{entity}"] = asked = {"fields": fields}
+        allowed = golden_shares.golden_permission(declared, ask_id, entity)
+        if isinstance(allowed, views.Permission):
+            asked["fields"] = fields = {path: mask for path, mask in fields.items() if path in allowed.fields}
+        if not {path.split(".")[0] for path in fields} - {identifier}:
+            del ask["datasets"][f"golden.{entity}"]
+            continue
+        if rng.random() < 0.3 and isinstance(allowed, views.Permission):
+            whole = golden_shares.golden_type(declared, entity)
+            samples = [generate.Values(rng).of(whole) for _ in range(3)]
+            rows = cities.rows_of_view(rng, whole, allowed.fields, samples)
+            if rows is not None:
+                asked["rows"] = rows
+
+
+def _grant(
+    rng: Random, declared: Declared, dataset: str, path: str, subscriber: str, purpose: str, start: date
+) -> None:
+    """Have the owner grant a field where its grade allows, and often what is known of its standing too."""
+    document = declared.datasets[dataset]
+    entry = document["fields"][path]
+    if document["share"] != "conditional" or not golden_shares.cleared(
+        entry, declared.subscribers[subscriber]["clearance"]
+    ):
+        return
+    grant = next((g for g in document["grants"] if (g["to"], g["purpose"]) == (subscriber, purpose)), None)
+    if grant is None:
+        grant = {"to": subscriber, "purpose": purpose, "until": cities.until(rng, start), "fields": {}}
+        grant["state"] = rng.choice(["active"] * 12 + ["suspended"])
+        document["grants"].append(grant)
+    fields = views.mapping(grant["fields"])
+    kind = masks.field_at(declared.business(dataset), path)
+    assert kind is not None
+    if fields.get(path.split(".")[0]) != "pass":
+        applicable = [mask for mask in policies.applicable(kind, rng) if mask not in ("drop", "null")]
+        fields.setdefault(path, rng.choice(["pass", *applicable]))
+    grant["fields"] = fields
+    if rng.random() < 0.7 and path in fields:
+        grant["standing"] = sorted({*grant.get("standing", ()), path})
+
+
+def _least(declared: Declared, dataset: str, path: str, subscriber: str, purpose: str) -> Any:
+    """Return the least mask under which a field is granted, or None where it is not."""
+    grant = golden_shares.grant_of(declared, dataset, subscriber, purpose)
+    if not isinstance(grant, dict):
+        return "pass" if grant is None else None
+    fields = views.mapping(grant["fields"])
+    return fields.get(path, "pass" if fields.get(path.split(".")[0]) == "pass" else None)
 
 
 # Records --------------------------------------------------------------------------------------------------------------

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from oracle.avro import EPOCH_DAY, Branch
 from oracle.crosschecks import CrossViews, Difference, Golden, Report, cross_views, grace_seconds
-from oracle.views import Declared
+from oracle.golden_shares import golden_rows
+from oracle.views import Declared, Table
 
 POLICE, SCHOOL, WELFARE = "police.people", "school.pupils", "welfare.aid"
 ID, OTHER = "11010519491231002X", "440524188001010014"
@@ -289,3 +290,77 @@ def test_dates_come_as_days_and_sentinels_as_nothing() -> None:
     views = cross_views(declared, "citizen", records, NOON // 1000)
     assert views.compared[ID, "name", SCHOOL] == "MISSING_B"
     assert views.golden[ID]["name"] == Golden(date(1990, 3, 7), "unverified", POLICE)
+
+
+# What an ask holds of it ----------------------------------------------------------------------------------------------
+
+ASK = "care.check"
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+GRANTED = {"to": "care", "purpose": "aid", "until": date(2027, 12, 31), "fields": ["name", "sex"], "standing": ["name"]}
+ASKED = {"citizen_id": "pass", "name.value": {"mask": {"first": 1}}, "name.standing": "pass"}
+
+
+def held(
+    registers: Registers, *, grant: Any = GRANTED, clearance: str = "L3", now: datetime = NOW, **asked: Any
+) -> Table:
+    """Return what the only ask holds; *asked* replaces entries of what it wants of the golden view."""
+    declared = city()
+    for document in declared.datasets.values():
+        document |= {"share": "conditional", "subject": "id", "grants": []}
+        for entry in document["fields"].values():
+            entry["grade"] = "L2"
+    declared.datasets[SCHOOL]["fields"]["name"]["grade"] = "L3"
+    declared.datasets[POLICE]["grants"] = [grant] if grant else []
+    declared.subscribers["care"] = {"clearance": clearance}
+    wanted = {"fields": ASKED} | asked
+    declared.asks[ASK] = {"purpose": "aid", "until": date(2028, 1, 1), "datasets": {"golden.citizen": wanted}}
+    cross = cross_views(declared, "citizen", registers.records, NOON // 1000)
+    return golden_rows(declared, ASK, "citizen", cross, now, {"care.aid": bytes(32)})
+
+
+def two() -> Registers:
+    """Two people known to the police, one in another division; a third known to the school alone."""
+    registers = Registers().say(POLICE, name="张三", division="890301").say(SCHOOL, name="李四")
+    registers.say(POLICE, name="王五", division="890401", subject=OTHER)
+    return registers.say(SCHOOL, name="赵六", subject="890101200503140018")
+
+
+def test_an_ask_holds_the_value_and_where_granted_its_standing() -> None:
+    """Whoever the source knows has a row; whom only others know has none."""
+    assert held(two()).plain() == {
+        ID: {"citizen_id": ID, "name": {"value": "张*", "standing": "disputed"}},
+        OTHER: {"citizen_id": OTHER, "name": {"value": "王*", "standing": "unverified"}},
+    }
+
+
+def test_without_the_sources_word_on_it_the_standing_is_not_shown() -> None:
+    """A grant that lists no standing gives the value alone, and so does a clearance below a reporter's grade."""
+    for found in (held(two(), grant={**GRANTED, "standing": []}), held(two(), clearance="L2")):
+        assert found.plain()[ID] == {"citizen_id": ID, "name": {"value": "张*"}}
+
+
+def test_what_is_internal_is_never_shown() -> None:
+    """Source, version and time of an element, and elements without a grant, are left out whatever is asked."""
+    asked = {**ASKED, "name.source": "pass", "name.version": "pass", "name.changed_at": "pass", "sex": "pass"}
+    assert held(two(), fields=asked).plain()[ID] == held(two()).plain()[ID]
+
+
+def test_the_sources_row_condition_empties_what_it_is_the_source_of() -> None:
+    """Where the grant's condition does not hold of the source's record there is no value, no standing and no row."""
+    grant = {**GRANTED, "rows": {"division": {"prefix": "8903"}}}
+    assert set(held(two(), grant=grant).rows) == {ID.encode()}
+
+
+@pytest.mark.parametrize(
+    ("grant", "now", "reason"),
+    [
+        (None, NOW, "no_grant"),
+        ({**GRANTED, "purpose": "tax"}, NOW, "no_grant"),
+        ({**GRANTED, "state": "suspended"}, NOW, "grant_suspended"),
+        (GRANTED, datetime(2027, 12, 31, 16, tzinfo=UTC), "expired"),
+    ],
+)
+def test_without_the_sources_grant_nothing_leaves(grant: Any, now: datetime, reason: str) -> None:
+    """No grant of the source for this purpose, a suspended one, one that is over: no row at all."""
+    found = held(two(), grant=grant, now=now)
+    assert (found.rows, found.reason) == ({}, reason)

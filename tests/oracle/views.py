@@ -164,7 +164,7 @@ def permission(declared: Declared, ask_id: str, dataset_id: str) -> Permission |
     subscriber = ask_id.split(".")[0]
     if dataset is None or dataset["share"] == "not_shared":
         return "no_grant"
-    until = _date(ask["until"])
+    until = to_date(ask["until"])
     grant_rows = None
     if dataset["share"] == "unconditional":
         granted = {path: "pass" for path, entry in dataset["fields"].items() if entry.get("share") != "not_shared"}
@@ -176,7 +176,7 @@ def permission(declared: Declared, ask_id: str, dataset_id: str) -> Permission |
         state = grant.get("state", "active")
         if state != "active":
             return f"grant_{state}"
-        until = min(until, _date(grant["until"]))
+        until = min(until, to_date(grant["until"]))
         granted = mapping(grant["fields"])
         grant_rows = grant.get("rows")
     clearance = declared.subscribers[subscriber]["clearance"]
@@ -209,7 +209,8 @@ def _in_order(kind: Type, prefix: str) -> Iterable[str]:
             yield from _in_order(each.type, f"{prefix}{each.name}.")
 
 
-def _date(declared: Any) -> date:
+def to_date(declared: Any) -> date:
+    """Return a day, written as YAML reads it or as text."""
     return declared if isinstance(declared, date) else date.fromisoformat(declared)
 
 
