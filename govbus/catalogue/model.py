@@ -183,6 +183,10 @@ Rows = Annotated[dict[str, Any], BeforeValidator(_texts_for_dates)]
 """A row condition, as declared (`govbus.catalogue.conditions`). Dates are YYYY-MM-DD texts."""
 
 
+DeclaredCheck = Annotated[dict[str, Any], BeforeValidator(_texts_for_dates)]
+"""A structural check, as declared (`govbus.rules.structural.parse_check`)."""
+
+
 class Grant(Declared):
     """The owner's key: who may see which fields and rows of this dataset, for which purpose, until when.
 
@@ -224,6 +228,7 @@ class Dataset(Declared):
     retention: Duration | None = None
     fields: dict[FieldPath, FieldEntry]
     source: dict[str, Any] | None = None
+    checks: tuple[DeclaredCheck, ...] = ()
     grants: tuple[Grant, ...] = ()
     avro: dict[str, Any]
     """The record schema of the .avsc: business fields only; the bus puts `_version` and `_changed_at` before them."""

@@ -28,6 +28,15 @@ class Topics:
         ask, _, dataset = view.partition("/")
         return f"{self.prefix}share.{ask}.{dataset}"
 
+    def golden(self, dataset: str) -> str:
+        """The one authoritative value of every element, per entity; *dataset* is ``golden.ENTITY``."""
+        return f"{self.prefix}{dataset}"
+
+    @property
+    def discrepancy(self) -> str:
+        """Which reports differ from the authority: ``discrepancy``."""
+        return f"{self.prefix}discrepancy"
+
     def reject(self, department: str) -> str:
         """What a department sent and the bus could not accept: ``reject.DEPARTMENT``."""
         return f"{self.prefix}reject.{department}"

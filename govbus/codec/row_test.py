@@ -58,7 +58,7 @@ class RowTest:
     def _test(self, test: Test) -> tuple[str, str]:
         """Return two expressions: whether the test's answer is known, and whether it is yes."""
         expression, avro_type = self._slot(test.path)
-        null, present, inner = _optional(avro_type)
+        null, present, inner = optional(avro_type)
         if isinstance(test, IsNull):
             is_null = NEVER if null is None else f"{expression} == {self._name(null)}"
             return "True", f"({is_null}) is {test.expected}"
@@ -136,7 +136,7 @@ class RowTest:
         return name
 
 
-def _optional(avro_type: AvroType) -> tuple[bytes | None, bytes, AvroType]:
+def optional(avro_type: AvroType) -> tuple[bytes | None, bytes, AvroType]:
     """Return a null's bytes (None if there is no null), the bytes before a present value, and the value's type."""
     if not isinstance(avro_type, list):
         return None, b"", plain(avro_type)

@@ -25,6 +25,29 @@ DELETED: Schema = {
     ],
 }
 
+DISCREPANCY: Schema = {
+    "type": "record",
+    "name": "Discrepancy",
+    "namespace": "bus",
+    "doc": "A report that differs from the authority's value. The bus's own: parties hear of it through the desk.",
+    "fields": [
+        {"name": "entity", "type": "string"},
+        {"name": "id", "type": "string"},
+        {"name": "element", "type": "string"},
+        {"name": "source", "type": "string", "doc": "The authoritative dataset."},
+        {"name": "reporter", "type": "string", "doc": "The dataset that says otherwise."},
+        {"name": "source_value", "type": "string"},
+        {"name": "reported_value", "type": "string"},
+        {"name": "source_version", "type": "long"},
+        {"name": "reported_version", "type": "long"},
+        {"name": "comparator", "type": "string"},
+        {"name": "result", "type": "string"},
+        {"name": "reason", "type": "string"},
+        {"name": "severity", "type": "string"},
+        {"name": "opened_at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+    ],
+}
+
 
 def record_schema(business: Schema) -> Schema:
     """Return the schema of raw and current records: `_version` and `_changed_at`, then the business fields."""

@@ -9,7 +9,11 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import structlog
+
 from govbus import metrics
+
+log = structlog.get_logger()
 
 TRIES_BEFORE_HALVING = 2
 
@@ -56,8 +60,12 @@ class AbortMemory:
         """Note that the batch that began at *place* failed; *own*: not for want of brokers, but by what it held."""
         tries = 1 if self._failure is None else self._failure.tries + 1
         self._failure = _Failure(place, tries, self.batch_records, own)
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.write_text(json.dumps(asdict(self._failure)))
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(json.dumps(asdict(self._failure)))
+        except OSError as error:
+            # The process is about to end by a fault that says more: it must not be hidden by this one.
+            log.warning("a failed batch could not be remembered", reason=error.strerror)
 
     def succeeded(self) -> None:
         """Forget, and let batches grow to their full size again."""

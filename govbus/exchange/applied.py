@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from govbus.errors import SettingsError
-from govbus.exchange.compiled import CompiledRevision
+from govbus.exchange.revision import CompiledRevision
 from govbus.kafka import revisions
 from govbus.kafka.pseudonym_keys import read_key
 from govbus.kafka.settings import Settings

@@ -6,33 +6,24 @@ the present one and its views evaluated as they were.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 from zlib import crc32
 
 from govbus.catalogue.model import Dataset
-from govbus.catalogue.views import share_views
+from govbus.catalogue.structure import checks_of
 from govbus.codec.fields import IsCanonical, KeyOf, format_check, key_function
 from govbus.codec.framing import header
 from govbus.codec.projection import Project, compile_view
 from govbus.codec.reader import Bounds, RecordReader
 from govbus.codec.schemas import CHANGED_AT_FIELD, Schema
+from govbus.codec.structure import Structure, slots_of
 from govbus.codec.upgrade import upgrade
 from govbus.kafka.revisions import Revision
 from govbus.rules import mask
 from govbus.rules.formats import FORMATS
-from govbus.rules.mask import Pseudonym
-from govbus.rules.share import ShareView, Withheld
-
-VIEW_CODE_VERSION = 1
-"""Raised when the meaning of a view changes in code: every view is then sent anew, like under a new policy."""
-
-PseudonymKeys = Callable[[str, str], bytes]
-"""From ``SUBSCRIBER.PURPOSE`` and the fingerprint the revision states to the secret key."""
+from govbus.rules.share import ShareView
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +35,7 @@ class Writer:
     bounds: Callable[[bytes], Bounds]
     key: KeyOf
     failing_format: Callable[[bytes, Bounds], str | None]
+    structure: Structure
 
 
 class CompiledView:
@@ -108,6 +100,7 @@ class CompiledDataset:
         self.formats: dict[str, IsCanonical] = {
             path: FORMATS[entry.format].is_canonical for path, entry in dataset.fields.items() if entry.format
         }
+        self.checks = checks_of(dataset, revision.catalogue.vocabulary.code_lists)
         self.writers: dict[int, Writer] = {}
         for schema_id, schema in revision.schema_ids[dataset.id]:
             self.writers[schema_id] = self._writer(schema_id, schema)
@@ -118,11 +111,18 @@ class CompiledDataset:
         """The generated loops for usual records (`govbus.exchange.usual`), one per set of views."""
         self.deleted_frame = header(revision.deleted_schema_id)
         self.views: list[CompiledView] = []
+        self.watched: tuple[int, ...] | None = None
+        """The slots whose change may change what this dataset says about an entity; None where it is not bound."""
 
     def _writer(self, schema_id: int, schema: Schema) -> Writer:
         reader = RecordReader(schema)
         return Writer(
-            schema_id, reader, reader.bounds, key_function(reader, self.key_paths), format_check(reader, self.formats)
+            schema_id,
+            reader,
+            reader.bounds,
+            key_function(reader, self.key_paths),
+            format_check(reader, self.formats),
+            Structure(self.checks, slots_of(reader)),
         )
 
     def add_writer(self, schema_id: int, schema: Schema) -> None:
@@ -133,15 +133,22 @@ class CompiledDataset:
         for view in self.views:
             view.add_writer(writer)
 
+    def add_view(self, view: CompiledView) -> None:
+        """Serve *view*, a share view of this dataset."""
+        self.views.append(view)
+
     def same(self, one: bytes, other: bytes) -> bool:
         """Return whether two records say the same: resolved to the newest schema, `_changed_at` aside."""
         return one == other or self._comparable(one) == self._comparable(other)
 
+    def in_newest(self, record: bytes) -> tuple[bytes, Bounds]:
+        """Return a held *record* as the newest schema lays it out, and its bounds. Its writer must be known."""
+        if self.by_frame[record[:5]].reader is not self.newest:
+            record = self._upgrades[record[:5]](record)
+        return record, self.newest.bounds(record)
+
     def _comparable(self, value: bytes) -> bytes:
-        writer = self.by_frame[value[:5]]
-        if writer.reader is not self.newest:
-            value = self._upgrades[value[:5]](value)
-        bounds = self.newest.bounds(value)
+        value, bounds = self.in_newest(value)
         slot = self.newest.slot_of(CHANGED_AT_FIELD)
         return value[5 : bounds[slot]] + value[bounds[slot + 1] :]
 
@@ -152,70 +159,3 @@ class CompiledDataset:
             for frame, writer in self.by_frame.items()
             if writer.reader is not self.newest
         }
-
-
-class CompiledRevision:
-    """A revision with every dataset and view ready."""
-
-    def __init__(self, revision: Revision, pseudonym_keys: PseudonymKeys) -> None:
-        city = revision.catalogue.city
-        self.number = revision.number
-        self.partitions = city.partitions
-        self.max_record_bytes = city.max_record_bytes
-        self.deleted_frame = header(revision.deleted_schema_id)
-        self.topics = revision.topics
-        self.withheld: list[Withheld] = []
-        self.max_age_seconds = {each.id: each.update.max_age_seconds for each in revision.catalogue.datasets.values()}
-        self.views: dict[str, CompiledView] = {}
-        self.datasets = {each.id: CompiledDataset(each, revision) for each in revision.catalogue.datasets.values()}
-        self.current_topics = frozenset(each.current_topic for each in self.datasets.values())
-        self.by_raw_topic = {each.raw_topic: each for each in self.datasets.values()}
-        for view in share_views(revision.catalogue):
-            if isinstance(view, Withheld):
-                self.withheld.append(view)
-                continue
-            dataset = self.datasets[view.dataset]
-            key = _key_for(view, revision, pseudonym_keys)
-            compiled = CompiledView(
-                view,
-                topic=self.topics.share(view.id),
-                schema_id=revision.view_schema_ids[view.id],
-                writers=dataset.writers,
-                newest=dataset.newest,
-                pseudonym_key=key,
-                partitions=self.partitions,
-                fingerprint=view_fingerprint(view, revision),
-            )
-            self.views[view.id] = compiled
-            dataset.views.append(compiled)
-
-    def inputs(self) -> Iterator[str]:
-        """Yield every raw topic, sorted."""
-        yield from sorted(self.by_raw_topic)
-
-
-def _key_for(view: ShareView, revision: Revision, pseudonym_keys: PseudonymKeys) -> bytes | None:
-    if view.key_in_clear and not any(isinstance(each, Pseudonym) for _, each in view.fields):
-        return None
-    name = f"{view.subscriber}.{view.purpose}"
-    return pseudonym_keys(name, revision.pseudonym_keys[name])
-
-
-def view_fingerprint(view: ShareView, revision: Revision) -> str:
-    """Return 16 hex digits that differ wherever two views could send different bytes for some record.
-
-    Covers fields, masks, conditions, key, schemas of the dataset and of the view, and the pseudonym key in use. `until`
-    is not part of it: a longer term alone changes no row.
-    """
-    masked = any(isinstance(each, Pseudonym) for _, each in view.fields) or not view.key_in_clear
-    parts: list[Any] = [
-        VIEW_CODE_VERSION,
-        [[path, mask.declared(each)] for path, each in view.fields],
-        list(view.key),
-        repr(view.grant_rows),
-        repr(view.ask_rows),
-        revision.view_schema_ids[view.id],
-        revision.schema_ids[view.dataset][-1][0],
-        revision.pseudonym_keys.get(f"{view.subscriber}.{view.purpose}") if masked else None,
-    ]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]

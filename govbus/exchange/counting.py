@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from confluent_kafka import Consumer, TopicPartition
 
 from govbus import metrics
-from govbus.exchange.compiled import CompiledRevision
 from govbus.exchange.lag import Input, Lag
 from govbus.exchange.partition import AssignedPartition, Change
+from govbus.exchange.revision import CompiledRevision
 
 STATE_SECONDS = 5.0
 

@@ -18,6 +18,7 @@ from zlib import crc32
 
 from govbus.codec.projection import Unmaskable
 from govbus.codec.reader import Bounds
+from govbus.codec.structure import Failure
 from govbus.codec.walk import Malformed, NonCanonical, read_long, read_time, write_long
 from govbus.errors import SettingsError
 from govbus.exchange.compiled import CompiledDataset, CompiledView, Writer
@@ -26,6 +27,7 @@ from govbus.exchange.usual import usual_loop
 from govbus.rules import version as versions
 from govbus.rules.record_key import partition_of, subject_of
 from govbus.rules.reject import RejectReason
+from govbus.rules.structural import OnFailure
 from govbus.rules.version import MAX_AHEAD_MICROSECONDS, MAX_VERSION, Verdict
 
 Headers = list[tuple[str, bytes]]
@@ -44,6 +46,20 @@ class Incoming(Protocol):
 
 Arrival = tuple["DatasetExchange", bytes | None, bytes | None, int, Incoming]
 """Of which dataset, key, value, the broker's time of arrival in milliseconds, and the message itself."""
+
+Touched = tuple[bytes, bytes | None, bytes | None]
+"""A record's key, its state value before, and after; None: there is none."""
+
+
+class Checks(Protocol):
+    """The cross-checks of the entity that a dataset reports on (`govbus.exchange.entity`)."""
+
+    unsettled: dict[bytes, int]
+
+    def take(self, number: int, touched: Iterable[Touched], clock_ms: int) -> None: ...
+    def keep(self) -> None: ...
+    def drop(self) -> None: ...
+
 
 UnknownSchema = Callable[[CompiledDataset, int], RejectReason | None]
 """Asked for a schema id the revision does not list: why it is refused, or None once the dataset knows its writer."""
@@ -78,15 +94,23 @@ class DatasetExchange:
     stale: int = 0
     slow: int = 0
     rejected: Counter[RejectReason] = field(default_factory=Counter)
+    failed: Counter[tuple[str, OnFailure]] = field(default_factory=Counter)
+    """By rule and consequence: records that failed a structural check; of a rejected one the first check counts."""
     sent_at: list[int] = field(default_factory=list)
     """Of each record that sent anything: when it was published, in milliseconds."""
     sent_changed: list[int] = field(default_factory=list)
     """Of the same records: when their source changed them."""
+    checks: Checks | None = None
+    number: int = 0
+    """This dataset's among those that report on the entity."""
+    touched: list[Touched] = field(default_factory=list)
+    """What was accepted and may change a report, until the checks take it."""
 
     def forget_counts(self) -> None:
         """Start counting anew: the batch was counted, or dropped."""
         self.accepted = self.duplicate = self.stale = self.slow = 0
         self.rejected.clear()
+        self.failed.clear()
         self.sent_at.clear()
         self.sent_changed.clear()
         for view in self.views:
@@ -116,6 +140,9 @@ class PartitionExchange:
         self._held = held
         self._unknown_schema = unknown_schema
         self._limits = (partitions, max_record_bytes)
+        self.clock_ms = 0
+        """The brokers' time at which views that depend on it are evaluated."""
+        self.checks: list[Checks] = []
 
     def accept(self, arrivals: Sequence[Arrival]) -> None:
         """Take in a batch: like `accept_each`, and quicker for the records that are nearly all there are.
@@ -137,11 +164,34 @@ class PartitionExchange:
                 self.accept_each(batch)
             else:
                 loop(exchange, batch, self.partition, self._held, self.pending, self.outputs, self.accept_each)
+                self._cross_check(exchange)
+
+    def held(self, state_key: bytes) -> bytes | None:
+        """Return the state value under *state_key* as this batch leaves it."""
+        found = self.pending.get(state_key)
+        return self._held(state_key) if found is None else found or None
+
+    def keep(self) -> None:
+        """Forget the batch: it is committed and its state is written."""
+        for checks in self.checks:
+            checks.keep()
+        self._forget()
 
     def clear(self) -> None:
-        """Forget the batch: after its commit, or when it is dropped."""
+        """Drop the batch: nothing of it is kept."""
+        for checks in self.checks:
+            checks.drop()
+        self._forget()
+
+    def _forget(self) -> None:
         self.outputs = []
         self.pending = {}
+
+    def _cross_check(self, exchange: DatasetExchange) -> None:
+        if exchange.touched:
+            if exchange.checks is not None:
+                exchange.checks.take(exchange.number, exchange.touched, self.clock_ms)
+            exchange.touched.clear()
 
     def accept_each(self, arrivals: Iterable[Arrival]) -> None:
         """Take in records of any kind, one by one, in order of arrival.
@@ -185,6 +235,17 @@ class PartitionExchange:
             if failing is not None:
                 self._reject(exchange, RejectReason.INVALID_VALUE, key, received, message, failing)
                 continue
+            flags: list[Failure] = []
+            if writer.structure:
+                failures = writer.structure.failing(value, bounds)
+                refused = next((each for each in failures if each.on_failure == "reject"), None)
+                if refused is not None:
+                    decision = refused.decision
+                    exchange.failed[decision.rule, "reject"] += 1
+                    reason = RejectReason.STRUCTURAL_CHECK
+                    self._reject(exchange, reason, key, received, message, decision.field, decision.rule)
+                    continue
+                flags = failures
             # A positive version of eight bytes, as microseconds are: its bytes reversed order as the number does.
             usual = bounds[1] == 13 and not value[5] & 1
             if dataset.time_based and arrived_ms != limit_for:
@@ -225,6 +286,7 @@ class PartitionExchange:
                         self._reject(exchange, RejectReason.VERSION_CONFLICT, key, received, message)
                     continue
             exchange.accepted += 1
+            exchange.failed.update((each.decision.rule, each.on_failure) for each in flags)
             if dataset.epoch:
                 pending[state_key] = Held(dataset.epoch, 0, value).stored()
                 headers: Headers | None = [("epoch", b"%d" % dataset.epoch)]
@@ -232,6 +294,9 @@ class PartitionExchange:
                 pending[state_key] = value
                 headers = None
             outputs.append((dataset.current_topic, value, key, partition, None, None, arrived_ms, headers))
+            if exchange.checks is not None:
+                exchange.touched.append((key, stored, pending[state_key]))
+                self._cross_check(exchange)
             if exchange.views:
                 self._share(exchange, key, before, before_bounds, value, bounds, arrived_ms)
 
@@ -305,19 +370,36 @@ class PartitionExchange:
         writer = self._writer_of(exchange.dataset, held.record)
         bounds = writer.reader.bounds(held.record)
         shown_before, shown_after = (_shown(each, writer, held.record, bounds) for each in (old, new))
-        hour = now_ms - now_ms % HOUR_MS
+        timestamp = now_ms - now_ms % HOUR_MS
+        if new is not None and new.clear_key:
+            timestamp = min(now_ms, max(1, read_long(held.record, bounds[1])[0] // 1000))
+        return self.put_change(key, (old, shown_before), (new, shown_after), now_ms, timestamp, anew=anew)
+
+    def put_change(
+        self,
+        key: bytes,
+        before: tuple[CompiledView | None, bytes | None],
+        after: tuple[CompiledView | None, bytes | None],
+        now_ms: int,
+        timestamp_ms: int,
+        *,
+        anew: bool = False,
+    ) -> tuple[int, int]:
+        """Put out what changes under *key* where what the view *before* showed becomes what the one *after* shows.
+
+        Upserts are dated *timestamp_ms*. Returns how many upserts and how many retractions that was.
+        """
+        (old, shown_before), (new, shown_after) = before, after
         retracted = upserted = 0
         if old is not None and shown_before is not None:
             address = old.address(key, self.partition)
             if shown_after is None or new is None or new.address(key, self.partition) != address:
+                hour = now_ms - now_ms % HOUR_MS
                 self.outputs.append((old.topic, None, address[0], address[1], None, None, hour, None))
                 retracted, shown_before = 1, None
         if new is not None and shown_after is not None and (anew or shown_after != shown_before):
             address = new.address(key, self.partition)
-            timestamp = hour
-            if new.clear_key:
-                timestamp = min(now_ms, max(1, read_long(held.record, bounds[1])[0] // 1000))
-            self.outputs.append((new.topic, shown_after, address[0], address[1], None, None, timestamp, None))
+            self.outputs.append((new.topic, shown_after, address[0], address[1], None, None, timestamp_ms, None))
             upserted = 1
         return upserted, retracted
 
@@ -370,6 +452,9 @@ class PartitionExchange:
         epoch_header: Headers | None = [("epoch", b"%d" % dataset.epoch)] if dataset.epoch else None
         current = deleted.current_value(dataset.deleted_frame)
         self.outputs.append((dataset.current_topic, current, key, self.partition, None, None, arrived_ms, epoch_header))
+        if exchange.checks is not None:
+            exchange.touched.append((key, stored, self.pending[state_key]))
+            self._cross_check(exchange)
         if held is not None and held.record is not None:
             bounds = self._writer_of(dataset, held.record).reader.bounds(held.record)
             self._share(exchange, key, held.record, bounds, None, None, arrived_ms)
@@ -418,6 +503,7 @@ class PartitionExchange:
         value: bytes | None,
         message: Incoming,
         path: str = "",
+        rule: str = "",
     ) -> None:
         exchange.rejected[reason] += 1
         dataset = exchange.dataset
@@ -430,6 +516,8 @@ class PartitionExchange:
         ]
         if path:
             headers.append(("field", path.encode()))
+        if rule:
+            headers.append(("rule", rule.encode()))
         if reason is RejectReason.OVERSIZE and value is not None:
             headers += [("sha256", hashlib.sha256(value).hexdigest().encode()), ("size", b"%d" % len(value))]
             value = None

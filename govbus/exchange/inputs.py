@@ -35,14 +35,26 @@ def begins(admin: AdminClient, inputs: Sequence[tuple[str, int]]) -> dict[tuple[
     return _offsets(admin, inputs, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
 
-def ends(admin: AdminClient, inputs: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+def ends(
+    admin: AdminClient, inputs: Sequence[tuple[str, int]], timeout_seconds: float = TIMEOUT_SECONDS
+) -> dict[tuple[str, int], int]:
     """Return the end of each log, records of open transactions included (the high watermark)."""
-    return _offsets(admin, inputs, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    return _offsets(admin, inputs, OffsetSpec.latest(), timeout_seconds)  # type: ignore[no-untyped-call]
 
 
-def _offsets(admin: AdminClient, inputs: Sequence[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-    found = offsets.log_offsets(admin, inputs, spec, IsolationLevel.READ_UNCOMMITTED, timeout_seconds=TIMEOUT_SECONDS)
+def _offsets(
+    admin: AdminClient, inputs: Sequence[tuple[str, int]], spec: OffsetSpec, timeout_seconds: float = TIMEOUT_SECONDS
+) -> dict[tuple[str, int], int]:
+    found = offsets.log_offsets(admin, inputs, spec, IsolationLevel.READ_UNCOMMITTED, timeout_seconds=timeout_seconds)
     return {each: answer.offset for each, answer in found.items()}
+
+
+def existing_topics(admin: AdminClient) -> set[str]:
+    """Return the names of all topics there are."""
+    try:
+        return set(admin.list_topics(timeout=TIMEOUT_SECONDS).topics)
+    except KafkaException as error:
+        raise clients.translate(error, "asking which topics there are") from error
 
 
 def topic_ids(admin: AdminClient, topics: Sequence[str]) -> dict[str, str]:

@@ -102,7 +102,7 @@ class Opening:
         present, past = list(self._applied.present.datasets), self._applied.past_datasets()
         if not past:
             return present
-        existing = self._admin.list_topics(timeout=30).topics
+        existing = inputs.existing_topics(self._admin)
         return present + sorted(dataset for dataset in past if self._topics.current(dataset) in existing)
 
     def _retention_gap(self, raw: Input, records: int) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from confluent_kafka import TopicPartition
 
-from govbus.exchange.compiled import CompiledRevision, CompiledView
-from govbus.exchange.difference import ActiveView, DatasetExchange, Output, PartitionExchange, UnknownSchema
-from govbus.exchange.progress import EMPTY, NOTHING_SENT, Sent, ViewProgress
+from govbus.catalogue.golden import GOLDEN
+from govbus.exchange.compiled import CompiledView
+from govbus.exchange.difference import HOUR_MS, ActiveView, DatasetExchange, Output, PartitionExchange, UnknownSchema
+from govbus.exchange.entity import EntityChecks, entities_of_both, golden_difference
+from govbus.exchange.golden import CompiledGolden
+from govbus.exchange.progress import EMPTY, NOTHING_SENT, Sent, ViewProgress, clock_record
 from govbus.exchange.restore import Restore
+from govbus.exchange.revision import CompiledRevision
 from govbus.exchange.state import PartitionState
+from govbus.rules.record_key import subject_of
 from govbus.rules.share import narrows
 
 SLICE_RECORDS = 2_000
@@ -31,6 +36,10 @@ class Change:
     """Up to where the share topic is to be cut, before the progress is written."""
 
 
+Step = tuple[bytes, tuple[int, int]]
+"""A key whose outputs were put out, and how many upserts and retractions those are."""
+
+
 @dataclass(slots=True, eq=False)
 class AssignedPartition:
     """What this worker holds of one partition: `restore` is None once its state is whole, `live` once views are so."""
@@ -42,9 +51,16 @@ class AssignedPartition:
     """Per raw topic."""
     restore: Restore | None
     progress: dict[str, ViewProgress] = field(default_factory=dict)
+    restored: Mapping[str, set[bytes]] | None = None
+    """Per dataset the keys that were restored since what is said of entities was made; None: too many to tell."""
     clock_ms: int = 0
     """The latest broker time seen here, from ticks and arrivals; nothing else tells this partition the time."""
+    checked_ms: int = 0
+    """The clock at which the golden views were sent last; 0 before they were."""
+    progress_topic: str = ""
     live: bool = False
+    checks: dict[str, EntityChecks] = field(default_factory=dict)
+    """Per golden view the cross-checks of its entity."""
 
     @classmethod
     def open(
@@ -54,7 +70,7 @@ class AssignedPartition:
             number, revision.partitions, revision.max_record_bytes, state.get, unknown_schema=unknown_schema
         )
         datasets = {each.raw_topic: DatasetExchange(each, state.prefix(each.id)) for each in revision.datasets.values()}
-        return cls(number, state, exchange, datasets, None)
+        return cls(number, state, exchange, datasets, None, progress_topic=revision.topics.progress)
 
     @property
     def has_work(self) -> bool:
@@ -63,18 +79,22 @@ class AssignedPartition:
 
     def wanted(self, revision: CompiledRevision) -> dict[str, Sent]:
         """Return, per view that is not over by this partition's clock, the version it should have."""
-        return {
+        views = {
             view_id: Sent(revision.number, view.fingerprint)
             for view_id, view in revision.views.items()
             if view.ends_at_ms is None or view.ends_at_ms > self.clock_ms
         }
+        return views | {name: Sent(revision.number, golden.fingerprint) for name, golden in revision.goldens.items()}
 
     def expired(self) -> bool:
         """Whether a view that is being kept up to date has come to its end."""
         return any(
             active.view.ends_at_ms is not None and active.view.ends_at_ms <= self.clock_ms
-            for dataset in self.datasets.values()
-            for active in dataset.views
+            for views in (
+                *(each.views for each in self.datasets.values()),
+                *(each.views for each in self.checks.values()),
+            )
+            for active in views
         )
 
     def activate(self, revision: CompiledRevision) -> None:
@@ -87,7 +107,41 @@ class AssignedPartition:
                 for view in revision.datasets[dataset.dataset.id].views
                 if view.view.id in wanted
             ]
+        for name, checks in self.checks.items():
+            kept = {active.view.view.id: active for active in checks.views}
+            checks.views = [
+                kept.get(view_id) or ActiveView(golden_view.view)
+                for view_id, golden_view in revision.goldens[name].views.items()
+                if view_id in wanted
+            ]
         self.live = True
+
+    def open_checks(self, revision: CompiledRevision) -> None:
+        """Have what every bound dataset says in the state, made anew from the records where it is not whole.
+
+        Call it once the views are at their wanted version: what is made anew is not sent, it was sent already.
+        """
+        for name, golden in revision.goldens.items():
+            checks = EntityChecks(golden, self.state, self.exchange)
+            known = self.state.checkpoint.said.get(name) == golden.fingerprint
+            changed = None if not known or self.restored is None else self._subjects(golden, self.restored)
+            if changed is None or changed:
+                for slice_ in checks.rebuild(self.checked_ms, changed):
+                    self.state.write(slice_)
+            self.state.checkpoint.said[name] = golden.fingerprint
+            self.checks[name] = checks
+            for bound in golden.datasets:
+                exchange = self.datasets[bound.dataset.raw_topic]
+                exchange.checks, exchange.number = checks, bound.number
+        for name in set(self.state.checkpoint.said) - set(revision.goldens):
+            del self.state.checkpoint.said[name]
+        self.exchange.checks = list(self.checks.values())
+        self.restored = {}
+        self.state.write({})
+
+    @staticmethod
+    def _subjects(golden: CompiledGolden, restored: Mapping[str, set[bytes]]) -> set[bytes]:
+        return {subject_of(key) for bound in golden.datasets for key in restored.get(bound.dataset.id, ())}
 
     def changes(
         self,
@@ -124,8 +178,11 @@ class AssignedPartition:
         end_of: Callable[[str, int], int],
     ) -> Iterator[Change]:
         assert progress.before is not None
-        old, new = _view(view_id, progress.before, compiled), _view(view_id, progress.now, compiled)
         dataset_id = view_id.partition("/")[2]
+        if dataset_id.startswith(f"{GOLDEN}.") or not dataset_id:
+            yield from self._change_golden(view_id, progress, revision, compiled, end_of)
+            return
+        old, new = _view(view_id, progress.before, compiled), _view(view_id, progress.now, compiled)
         # The present readers know every schema that a held record can have; a dropped dataset's are in the old
         # revision.
         holder = revision if dataset_id in revision.datasets else compiled(progress.before.revision)
@@ -136,14 +193,24 @@ class AssignedPartition:
         if alone and old is not None and (anew or new is None) and progress.delete_to is None:
             progress = replace(progress, delete_to=end_of(old.topic, self.number))
             yield Change([], view_id, progress)
-        cursor = progress.cursor
-        records = self.state.records(dataset_id, after=cursor)
+
+        def steps() -> Iterator[Step]:
+            for key, stored in self.state.records(dataset_id, after=progress.cursor):
+                yield key, self.exchange.change_view(exchange, old, new, key, stored, self.clock_ms, anew=anew)
+
+        yield from self._sliced(view_id, progress, old, steps())
+
+    def _sliced(
+        self, view_id: str, progress: ViewProgress, old: CompiledView | None, steps: Iterator[Step]
+    ) -> Iterator[Change]:
+        """Yield what *steps* put out, slice by slice, and at the end the deletion of what was there before."""
         while True:
             upserted = retracted = looked_at = 0
-            for key, stored in records:
-                sent = self.exchange.change_view(exchange, old, new, key, stored, self.clock_ms, anew=anew)
+            cursor = progress.cursor
+            for key, sent in steps:
+                cursor = key
                 upserted, retracted = upserted + sent[0], retracted + sent[1]
-                cursor, looked_at = key, looked_at + 1
+                looked_at += 1
                 if looked_at == SLICE_RECORDS:
                     break
             outputs, self.exchange.outputs = self.exchange.outputs, []
@@ -156,6 +223,93 @@ class AssignedPartition:
                 deletions = (TopicPartition(old.topic, self.number, progress.delete_to),)
                 yield Change([], view_id, ViewProgress(progress.now), deletions=deletions)
                 return
+
+    def _change_golden(
+        self,
+        view_id: str,
+        progress: ViewProgress,
+        revision: CompiledRevision,
+        compiled: Callable[[int], CompiledRevision],
+        end_of: Callable[[str, int], int],
+    ) -> Iterator[Change]:
+        """Yield what must be sent until a golden view, or a share view of one, is at its wanted version.
+
+        Both versions are evaluated at the clock at which the golden views were last sent: time moves on by ticks only.
+        """
+        assert progress.before is not None
+        if not self.checked_ms:
+            self.checked_ms = self.clock_ms
+            yield Change([self.clock_record()], view_id, progress)
+        name = view_id.partition("/")[2] or view_id
+        old, new = (_golden(name, each, compiled) for each in (progress.before, progress.now))
+        for each in (old, new):
+            if each is not None:
+                each.know_schemas(revision.datasets)
+        clock_micros, shared = self.checked_ms * 1000, name != view_id
+        old_view, new_view = (
+            _view(view_id, each, compiled) if shared else None for each in (progress.before, progress.now)
+        )
+        alone = old_view is not None and old_view.clear_key and (new_view is None or new_view.clear_key)
+        anew = alone and old_view is not None and new_view is not None and narrows(old_view.view, new_view.view)
+        if alone and old_view is not None and (anew or new_view is None) and progress.delete_to is None:
+            progress = replace(progress, delete_to=end_of(old_view.topic, self.number))
+            yield Change([], view_id, progress)
+
+        def steps() -> Iterator[Step]:
+            for subject, was_said, now_said in entities_of_both(old, new, self.state, progress.cursor):
+                was = None if old is None else old.evaluate(was_said, clock_micros)
+                now = None if new is None else new.evaluate(now_said, clock_micros)
+                if shared:
+                    before = None if old is None or old_view is None else old.shown(view_id, subject, was, was_said)
+                    after = None if new is None or new_view is None else new.shown(view_id, subject, now, now_said)
+                    hour = self.clock_ms - self.clock_ms % HOUR_MS
+                    sides = (old_view, before), (new_view, after)
+                    yield subject, self.exchange.put_change(subject, *sides, self.clock_ms, hour, anew=anew)
+                    continue
+                self.exchange.outputs += golden_difference(
+                    subject, (old, was, was_said), (new, now, now_said), self.number
+                )
+                yield subject, (0, 0)
+
+        yield from self._sliced(view_id, progress, old_view, steps())
+
+    @property
+    def now_ms(self) -> int:
+        """The clock at which views are evaluated: it never falls behind the one they were sent at."""
+        return max(self.clock_ms, self.checked_ms)
+
+    def restored_by(self, restore: Restore) -> None:
+        """Take over what *restore*, now at its end, has found."""
+        self.progress, self.checked_ms, self.restored = restore.progress, restore.clock_ms, restore.restored
+        self.restore = None
+
+    def judged_by_time(self) -> Iterator[list[Output]]:
+        """Yield, slice by slice, what entities that are due at this partition's clock amount to now.
+
+        Each slice must be committed before the next is asked for; then its state is written.
+        """
+        for checks in self.checks.values():
+            while checks.is_due(self.now_ms):
+                self.exchange.clock_ms = self.now_ms
+                checks.tick(self.now_ms, SLICE_RECORDS)
+                yield [*self.exchange.outputs, *self.clock_outputs()]
+                self.state.write(self.exchange.pending)
+                self.exchange.keep()
+
+    def clock_outputs(self) -> list[Output]:
+        """Return the record of the clock that a batch with cross-checks was evaluated at, or nothing without any."""
+        if not any(checks.spoke for checks in self.checks.values()):
+            return []
+        self.checked_ms = max(self.checked_ms, self.exchange.clock_ms)
+        return [self.clock_record()]
+
+    def clock_record(self) -> Output:
+        """Return the record that keeps the clock at which the golden views were sent last."""
+        return clock_record(self.progress_topic, self.number, self.checked_ms)
+
+
+def _golden(name: str, sent: Sent, compiled: Callable[[int], CompiledRevision]) -> CompiledGolden | None:
+    return None if sent == EMPTY or not sent.fingerprint else compiled(sent.revision).goldens.get(name)
 
 
 def _view(view_id: str, sent: Sent, compiled: Callable[[int], CompiledRevision]) -> CompiledView | None:

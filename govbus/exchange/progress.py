@@ -79,3 +79,16 @@ def view_of(key: bytes) -> str | None:
     """Return the view a progress record speaks of, or None for a record of another kind (an adapter's poll)."""
     kind, _, rest = key.decode().partition("|")
     return rest.partition("|")[2] if kind == "view" else None
+
+
+def clock_record(topic: str, partition: int, clock_ms: int) -> Output:
+    """Return the record of the clock at which *partition* sent its golden views last."""
+    document = {"format": FORMAT, "clock_ms": clock_ms}
+    return (topic, json.dumps(document).encode(), f"clock|{partition}".encode(), partition, None, None, 0, None)
+
+
+def clock_of(key: bytes, value: bytes) -> int | None:
+    """Return the clock that a progress record states, in milliseconds, or None for a record of another kind."""
+    if not key.startswith(b"clock|"):
+        return None
+    return int(json.loads(value)["clock_ms"])

@@ -15,11 +15,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from govbus import metrics
 from govbus.exchange.held import Held
-from govbus.exchange.progress import ViewProgress, view_of
+from govbus.exchange.progress import ViewProgress, clock_of, view_of
 from govbus.exchange.state import PartitionState
 from govbus.kafka import clients
 
 BATCH = 5_000
+MOST_TOLD_APART = 20_000
+"""Up to so many restored records, only what they say is made anew, not what every record says."""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,10 @@ class Restore:
     currents: dict[str, tuple[str, int]]
     """Per current topic its id and its mark: up to where the state then holds it."""
     progress: dict[str, ViewProgress] = field(default_factory=dict)
+    clock_ms: int = 0
+    """The clock at which the golden views were sent last."""
+    restored: dict[str, set[bytes]] | None = field(default_factory=dict)
+    """Per dataset the keys that were read; None: more than are worth telling apart."""
     waiting_for: set[str] = field(default_factory=set)
     positions: dict[str, int] = field(default_factory=dict)
 
@@ -83,10 +89,12 @@ class Restore:
             elif value is not None and isinstance(key, bytes):
                 held = Held.from_current(bytes(value), epoch_of(message), self.deleted_frame)
                 pending[prefixes[topic] + key] = held.stored()
+                self._note(topic, key)
                 restored += 1
             elif isinstance(key, bytes):
                 # A declared purge: the key is forgotten; an empty value would be a record, so it is deleted for good.
                 self.state.forget(prefixes[topic] + key)
+                self._note(topic, key)
                 pending.pop(prefixes[topic] + key, None)
             self._reached(topic, offset + 1)
         if pending:
@@ -108,8 +116,19 @@ class Restore:
         if position >= self.marks[topic]:
             self.waiting_for.discard(topic)
 
+    def _note(self, topic: str, key: bytes) -> None:
+        if self.restored is None:
+            return
+        if sum(map(len, self.restored.values())) >= MOST_TOLD_APART:
+            self.restored = None
+        else:
+            self.restored.setdefault(self.datasets[topic], set()).add(key)
+
     def _take_progress(self, key: object, value: object) -> None:
         if not isinstance(key, bytes):
+            return
+        if isinstance(value, bytes) and (clock_ms := clock_of(key, value)) is not None:
+            self.clock_ms = clock_ms
             return
         view = view_of(key)
         if view is None:

@@ -21,6 +21,8 @@ from govbus.errors import GovbusError
 FORMAT = 1
 _CHECKPOINT = b"\x00checkpoint"
 _RECORD = b"\x01"
+_SAID = b"\x02"
+_DUE = b"\x03"
 _WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 
 
@@ -37,15 +39,23 @@ class Checkpoint:
     """What the state stands for.
 
     `offsets`: per input topic the next offset to read. `currents`: per current topic its id and the end up to which the
-    state holds it. `prefixes`: per dataset the prefix of its keys in this state.
+    state holds it. `prefixes`: per dataset the prefix of its keys in this state. `said`: per golden view the version
+    under which what is said of its entities was taken down.
     """
 
     offsets: dict[str, int] = field(default_factory=dict)
     currents: dict[str, tuple[str, int]] = field(default_factory=dict)
     prefixes: dict[str, int] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> bytes:
-        content = {"format": FORMAT, "offsets": self.offsets, "currents": self.currents, "prefixes": self.prefixes}
+        content = {
+            "format": FORMAT,
+            "offsets": self.offsets,
+            "currents": self.currents,
+            "prefixes": self.prefixes,
+            "said": self.said,
+        }
         return json.dumps(content).encode()
 
     @classmethod
@@ -60,6 +70,7 @@ class Checkpoint:
             offsets=content["offsets"],
             currents={topic: (topic_id, end) for topic, (topic_id, end) in content["currents"].items()},
             prefixes=content["prefixes"],
+            said=content.get("said", {}),
         )
 
 
@@ -68,8 +79,8 @@ class PartitionState:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             self._db = Rdict(str(folder), _options(), access_type=AccessType.read_write())
         except Exception as error:
             raise _unavailable(folder, error) from error
@@ -80,15 +91,26 @@ class PartitionState:
 
     def prefix(self, dataset: str) -> bytes:
         """Return the three bytes that stand before the keys of *dataset* in this state; kept with the next write."""
-        number = self.checkpoint.prefixes.setdefault(dataset, len(self.checkpoint.prefixes))
-        return _RECORD + number.to_bytes(2, "big")
+        return _RECORD + self.prefix_number(dataset).to_bytes(2, "big")
+
+    def prefix_number(self, dataset: str) -> int:
+        """Return the number of *dataset* in this state; kept with the next write."""
+        return self.checkpoint.prefixes.setdefault(dataset, len(self.checkpoint.prefixes))
+
+    def entity_prefixes(self, golden: str) -> tuple[bytes, bytes]:
+        """Return what stands before the ids of an entity: for what is said of it, and for when it is due."""
+        number = self.prefix_number(golden).to_bytes(2, "big")
+        return _SAID + number, _DUE + number
 
     def write(self, pending: Mapping[bytes, bytes]) -> None:
-        """Write *pending* and the checkpoint as it now is, atomically."""
+        """Write *pending* and the checkpoint as it now is, atomically; what is empty is deleted."""
         batch = WriteBatch(raw_mode=True)
         put = batch.put
         for key, value in pending.items():
-            put(key, value)
+            if value:
+                put(key, value)
+            else:
+                batch.delete(key)
         put(_CHECKPOINT, self.checkpoint.document())
         try:
             self._db.write(batch)
@@ -97,7 +119,10 @@ class PartitionState:
 
     def forget(self, state_key: bytes) -> None:
         """Delete one record for good: only where ``current`` itself has forgotten it."""
-        self._db.delete(state_key)
+        try:
+            self._db.delete(state_key)
+        except Exception as error:
+            raise _unavailable(self.folder, error) from error
 
     def records(self, dataset: str, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (record key, state value) of *dataset* in key order, those after record key *after* only."""
@@ -108,6 +133,19 @@ class PartitionState:
             if not key.startswith(prefix):
                 return
             yield key[len(prefix) :], value
+
+    def entries(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (state key, value) of everything that begins with *prefix*, in order."""
+        for key, value in self._db.items(from_key=prefix):
+            assert isinstance(key, bytes)
+            if not key.startswith(prefix):
+                return
+            yield key, value
+
+    def delete_all(self, prefix: bytes) -> None:
+        """Delete everything that begins with *prefix*; only for what can be made anew from the records."""
+        for key, _ in self.entries(prefix):
+            self._db.delete(key)
 
     def record_count(self) -> int:
         """Return about how many records are held."""
@@ -141,6 +179,15 @@ def _options() -> Options:
     options.optimize_for_point_lookup(8)
     options.set_max_open_files(64)
     return options
+
+
+def state_fault(error: Exception, folder: Path) -> StateUnavailable | None:
+    """Return what *error* means if the database raised it while it was read, else None.
+
+    Looking up a key is the hottest call there is, so it is not wrapped. The database has one kind of exception for all
+    its faults, a disk that cannot be read included: the bare class `Exception`, which nothing else raises.
+    """
+    return _unavailable(folder, error) if type(error) is Exception else None
 
 
 def _unavailable(folder: Path, error: Exception) -> StateUnavailable:

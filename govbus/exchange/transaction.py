@@ -36,6 +36,7 @@ class Transactions:
     """The worker's transactional producer. Its id is the worker's: a second process with it fences the first."""
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:
+        self.is_open = False
         self._faults = ConnectionFaults()
         self._producer: Producer = clients.producer(
             settings,
@@ -67,6 +68,7 @@ class Transactions:
         """
         try:
             self._producer.begin_transaction()
+            self.is_open = True
             yield
         except KafkaException as error:
             metrics.EXCHANGE_TRANSACTIONS.labels(outcome="aborted").inc()
@@ -74,6 +76,8 @@ class Transactions:
             if _code(error) in _OF_THE_RECORD:
                 raise Rejected(RejectReason.UNPROCESSABLE) from error
             raise clients.translate(error, "the batch's transaction", self._faults) from error
+        finally:
+            self.is_open = False
 
     def produce(self, outputs: Iterable[Output]) -> None:
         """Produce *outputs* in the open transaction; they are on their way while the caller makes the next ones."""

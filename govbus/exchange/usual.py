@@ -15,6 +15,7 @@ from typing import Any
 from zlib import crc32
 
 from govbus.codec.projection import Unmaskable, splice
+from govbus.codec.structure import RecordSlices, slots_of, suspicions
 from govbus.codec.walk import Malformed, NonCanonical, read_time, write_long
 from govbus.exchange.compiled import CompiledDataset, CompiledView
 from govbus.rules.mask import pseudonymiser
@@ -67,6 +68,14 @@ class _Loop:
             "def loop(exchange, arrivals, partition, held, pending, outputs, accept_each):",
             "    prefix = exchange.state_prefix",
             "    append, pending_get = outputs.append, pending.get",
+            *(
+                [
+                    "    touch = exchange.touched.append",
+                    "    unsettled = () if exchange.checks is None else exchange.checks.unsettled",
+                ]
+                if self.dataset.watched is not None
+                else []
+            ),
             "    sent_at, sent_changed = exchange.sent_at.append, exchange.sent_changed.append",
             "    limit_for, latest, accepted = -1, b'', 0",
             "    changed_raw, changed_at = b'', 0",
@@ -95,6 +104,7 @@ class _Loop:
             "        accepted += 1",
             "        pending[state_key] = v",
             "        append((CURRENT, v, key, partition, None, None, arrived_ms, None))",
+            *self._touched(),
             *self._differences(),
             "    exchange.accepted += accepted",
         ]
@@ -139,7 +149,8 @@ class _Loop:
                 found.append(
                     f"(b{slot + 1} - b{slot} > 1 and (v[b{slot} + 1] > 127 or not is_canonical{number}({text})))"
                 )
-        return found
+        # After the formats: ids and numbers now have their lengths.
+        return found + suspicions(self.dataset.checks, slots_of(self.dataset.newest), RecordSlices(), self.names)
 
     def _version_limit(self) -> list[str]:
         if not self.dataset.time_based:
@@ -178,6 +189,23 @@ class _Loop:
         if not lines:
             return []
         return ["        try:", *lines, "        except Unmaskable:", "            accept_each((arrival,)); continue"]
+
+    def _touched(self) -> list[str]:
+        """Return the lines that hand a record to the cross-checks where it may change what its dataset reports."""
+        if self.dataset.watched is None:
+            return []
+        if len(self.dataset.key_paths) > 1:
+            # Which of a subject's records speaks for its dataset follows from their versions.
+            return ["        touch((key, stored, v))"]
+        spans: list[list[int]] = []
+        for slot in self.dataset.watched:
+            if spans and spans[-1][1] == slot:
+                spans[-1][1] = slot + 1
+            else:
+                spans.append([slot, slot + 1])
+        differs = [f"v[b{first}:b{end}] != stored[o[{first}]:o[{end}]]" for first, end in spans]
+        test = " or ".join(["stored is None", *differs, "key in unsettled"])
+        return [f"        if {test}:", "            touch((key, stored, v))"]
 
     def _differences(self) -> list[str]:
         if not self.views:

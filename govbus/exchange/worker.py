@@ -11,36 +11,35 @@ without a rebalance. Ticks carry the brokers' clock: no decision here reads anot
 from __future__ import annotations
 
 import gc
-import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from govbus import metrics
-from govbus.errors import GovbusError, Unavailable
+from govbus.errors import GovbusError, Rejected, Unavailable
 from govbus.exchange import inputs
 from govbus.exchange.aborts import AbortMemory, Place
 from govbus.exchange.applied import AppliedRevisions
-from govbus.exchange.compiled import CompiledDataset, CompiledRevision
 from govbus.exchange.counting import Counting
 from govbus.exchange.difference import Arrival, Incoming, Output, PartitionExchange
+from govbus.exchange.late_schemas import LateSchemas
 from govbus.exchange.opening import Opening
 from govbus.exchange.partition import AssignedPartition
 from govbus.exchange.restore import Restore
+from govbus.exchange.revision import CompiledRevision
+from govbus.exchange.state import state_fault
 from govbus.exchange.transaction import Transactions
+from govbus.exchange.waiting import Stopped, Waiting
 from govbus.health import Health
 from govbus.kafka import clients
-from govbus.kafka.clients import ConnectionFaults, Fenced
-from govbus.kafka.registry import Registry
+from govbus.kafka.clients import ConnectionFaults
 from govbus.kafka.settings import Settings
 from govbus.kafka.topics import Topics
 from govbus.rules.reject import RejectReason
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 BATCH_RECORDS = 10_000
 SLICE_RECORDS = 1_000
@@ -48,9 +47,9 @@ SLICE_RECORDS = 1_000
 TICK_SECONDS = 1.0
 FIRST_TICK_SECONDS = 0.1
 CURRENT_ENDS_SECONDS = 10.0
+ENDS_SECONDS = 2.0
+"""How long the loop is held up by asking for what it can do without."""
 SESSION_TIMEOUT_MS = 15_000
-REGISTRY_PAUSE_SECONDS = 1.0
-REFUSED_SCHEMA_SECONDS = 5.0
 
 _POSITION_LOST = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
@@ -69,36 +68,47 @@ class Worker:
         self.worker_id = worker_id
         self.health = health
         self.partitions: dict[int, AssignedPartition] = {}
-        self._stopping = False
-        self._wake = threading.Event()
-        self._registry: Registry | None = None
+        self._waiting = Waiting(health)
         self._offsets: dict[tuple[str, int], int] = {}
         self._folder = settings.home / "state" / worker_id
         self._aborts = AbortMemory(self._folder, batch_records)
         self._last_tick = 0.0
         self._current_ends: dict[tuple[str, int], int] = {}
         self._current_ends_at = time.monotonic()
-        self._refused_schemas: dict[tuple[str, int], tuple[RejectReason, float]] = {}
-        """Why a schema id is refused, and until when that is believed without asking the registry again."""
 
     def stop(self) -> None:
         """Ask the loop to end after the batch in hand."""
-        self._stopping = True
-        self._wake.set()
+        self._waiting.stop()
 
     def run(self, *, until_caught_up: bool = False) -> None:
         """Exchange until `stop`; with *until_caught_up*, until what was published before is exchanged.
 
-        Raises `SettingsError` where someone must change something, `Fenced` or `Unavailable` where the process must end
-        and be started again under the same id.
+        Raises `SettingsError` where someone must change something, `Fenced`, `Unavailable` or `StateUnavailable` where
+        the process must end and be started again under the same id.
         """
+        try:
+            self._run(until_caught_up)
+        except Stopped:
+            log.info("asked to stop while waiting: nothing of what waited is kept")
+        except Exception as error:
+            fault = state_fault(error, self._folder)
+            if fault is not None:
+                raise fault from error
+            raise
+
+    def _run(self, until_caught_up: bool) -> None:
         # A batch makes tens of thousands of tuples that hold no cycles: looking through them for some costs a tenth.
         gc.set_threshold(100_000, 20, 50)
-        self._applied = self._waiting_for_brokers(lambda: AppliedRevisions(self.settings, self.topics))
+        self._applied = self._waiting.until_done(
+            metrics.Waiting.BROKER, lambda: AppliedRevisions(self.settings, self.topics)
+        )
         self._counting = Counting(self.revision)
         transactional_id = f"{self.topics.exchange_group}.{self.worker_id}"
         self._transactions = Transactions(self.settings, transactional_id)
-        self._waiting_for_brokers(self._transactions.start)
+        self._waiting.until_done(metrics.Waiting.BROKER, self._transactions.start)
+        self._late_schemas = LateSchemas(
+            self.settings, self.topics, self._waiting, in_transaction=lambda: self._transactions.is_open
+        )
         self._admin = clients.admin(self.settings)
         self._opening = Opening(self._admin, self.topics, self._applied, self._folder)
         self._faults = ConnectionFaults()
@@ -108,29 +118,24 @@ class Worker:
         self._restoring: Restore | None = None
         goal = self._ends() if until_caught_up else None
         try:
-            while not self._stopping and not (goal is not None and self._caught_up(goal)):
+            while not self._waiting.stopping and not (goal is not None and self._caught_up(goal)):
                 self.health.beat()
                 self._tick()
                 self._poll()
                 self._bring_partitions_up()
-                self.health.set_ready(bool(self.partitions) and all(each.live for each in self.partitions.values()))
+                self._show_how_it_stands()
                 self._ask_current_ends()
                 self._counting.state(self.partitions, self._consumer, self._offsets)
         finally:
             self._close()
 
-    def _waiting_for_brokers(self, doing: Callable[[], T]) -> T:
-        """Return what *doing* returns, trying as long as the brokers are away; each try is logged and shown."""
-        while True:
-            self.health.beat()
-            try:
-                done = doing()
-            except Unavailable as error:
-                self.health.wait_for(metrics.Waiting.BROKER)
-                log.warning("waiting for the brokers", reason=str(error))
-                continue
-            self.health.wait_for(None)
-            return done
+    def _show_how_it_stands(self) -> None:
+        if self.partitions:
+            self._waiting.listen()
+        else:
+            self._waiting.heard()
+        live = bool(self.partitions) and all(each.live for each in self.partitions.values())
+        self.health.set_ready(live and not self._waiting.brokers_silent)
 
     @property
     def revision(self) -> CompiledRevision:
@@ -174,7 +179,7 @@ class Worker:
         if positions:
             consumer.pause([TopicPartition(*each) for each in offsets])
         for number in numbers:
-            self.partitions[number] = self._opening.partition(number, committed, self._unknown_schema)
+            self.partitions[number] = self._opening.partition(number, committed, self._late_schemas.ask)
         self._last_tick = 0.0
 
     def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
@@ -218,8 +223,7 @@ class Worker:
             restore.begin(self._reader)
             self._restoring = restore
         if restore.step(self._reader, timeout_seconds=0.1):
-            partition.progress = restore.progress
-            partition.restore = None
+            partition.restored_by(restore)
             log.info("partition restored", partition=partition.number)
 
     def _stop_reading(self) -> None:
@@ -251,10 +255,19 @@ class Worker:
             if len(gathered) >= SLICE_RECORDS:
                 flush()
         flush()
+        partition.open_checks(self.revision)
         partition.activate(self.revision)
 
+    def _keep_time(self, partition: AssignedPartition) -> None:
+        """Do what the clock alone makes necessary: withdraw views that are over, judge entities that are due."""
+        if partition.expired():
+            self._change_views(partition)
+        for outputs in partition.judged_by_time():
+            self.health.beat()
+            self._commit_changes(partition, outputs)
+
     def _commit_changes(self, partition: AssignedPartition, outputs: Sequence[Output]) -> None:
-        existing = self._existing({output[0] for output in outputs})
+        existing = inputs.existing_topics(self._admin)
         # Offsets ride along though none moves: a worker that has lost the partition is fenced by them.
         position = [
             TopicPartition(self.topics.tick, partition.number, 0),
@@ -266,10 +279,6 @@ class Worker:
         with self._transactions.open():
             self._transactions.produce(output for output in outputs if output[0] in existing)
             self._transactions.commit(self._consumer, position)
-
-    def _existing(self, topics: set[str]) -> set[str]:
-        known = self._admin.list_topics(timeout=30).topics
-        return {topic for topic in topics if topic in known}
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -293,6 +302,8 @@ class Worker:
         first = self._consumer.poll(0.0 if any(each.has_work for each in self.partitions.values()) else 0.05)
         if first is None:
             return
+        if first.error() is None:
+            self._waiting.heard()
         # What is there now, and no more: a batch never waits for company.
         more = self._aborts.batch_records - 1
         self._exchange([first, *self._consumer.consume(more, 0.0)] if more else [first])
@@ -308,13 +319,13 @@ class Worker:
         moved = [TopicPartition(*read, (batch[-1][4].offset() or 0) + 1) for read, batch in batches.items()]
         try:
             while not self._committed(batches, moved, place):
-                if self._stopping:
-                    return
-        except (Unavailable, Fenced):
-            self._aborts.failed(place, own=False)
+                pass
+        except Stopped:
             raise
-        except Exception:
-            self._aborts.failed(place, own=True)
+        except Exception as error:
+            # Only what the batch's records are refused for, or break, is their fault: no other error names one of them.
+            failure = state_fault(error, self._folder) or error
+            self._aborts.failed(place, own=isinstance(failure, Rejected) or not isinstance(failure, GovbusError))
             raise
         self._aborts.succeeded()
         for offset in moved:
@@ -325,7 +336,7 @@ class Worker:
         self._note_current_ends(moved)
         for partition in partitions:
             partition.state.write(partition.exchange.pending)
-            partition.exchange.clear()
+            partition.exchange.keep()
         self._counting.batch(partitions, len(messages), time.perf_counter() - began)
 
     def _committed(self, batches: Batches, moved: list[TopicPartition], place: Place) -> bool:
@@ -342,11 +353,10 @@ class Worker:
                 for _, number in batches:
                     self.partitions[number].exchange.clear()
                     self._counting.drop(self.partitions[number])
-                self.health.wait_for(metrics.Waiting.REGISTRY)
-                self.health.beat()
-                log.warning("waiting for the schema registry", reason=str(error))
-                self._wake.wait(REGISTRY_PAUSE_SECONDS)
+                self._waiting.pause(metrics.Waiting.REGISTRY, error)
                 return False
+            for number in {number for _, number in batches}:
+                self._transactions.produce(self.partitions[number].clock_outputs())
             self.health.wait_for(None)
             self._transactions.commit(self._consumer, moved)
         return True
@@ -379,8 +389,8 @@ class Worker:
             if arrived_ms > partition.clock_ms:
                 partition.clock_ms = arrived_ms
             if topic == tick:
-                if partition.live and partition.expired():
-                    self._change_views(partition)
+                if partition.live:
+                    self._keep_time(partition)
                 continue
             if not partition.live:
                 continue
@@ -392,8 +402,8 @@ class Worker:
                 batch.append(arrival)
         for _, number in batches:
             # A view whose term ended before these records arrived is withdrawn before they are looked at.
-            if partitions[number].expired():
-                self._change_views(partitions[number])
+            self._keep_time(partitions[number])
+            partitions[number].exchange.clock_ms = partitions[number].now_ms
         return batches
 
     def _note_current_ends(self, moved: Sequence[TopicPartition]) -> None:
@@ -415,9 +425,15 @@ class Worker:
             return
         self._current_ends_at = now
         live = [each.number for each in self.partitions.values() if each.live]
-        self._current_ends = inputs.ends(
-            self._admin, [(topic, number) for topic in self.revision.current_topics for number in live]
-        )
+        try:
+            self._current_ends = inputs.ends(
+                self._admin,
+                [(topic, number) for topic in self.revision.current_topics for number in live],
+                ENDS_SECONDS,
+            )
+        except Unavailable as error:
+            # They only shorten the next restore: nothing waits for them.
+            log.warning("the ends of current topics are not known", reason=str(error))
 
     def _consumer_fault(self, message: Message) -> None:
         error = message.error()
@@ -430,23 +446,6 @@ class Worker:
             log.warning("the consumer reports a passing fault", reason=str(failure))
             return
         raise failure
-
-    def _unknown_schema(self, dataset: CompiledDataset, schema_id: int) -> RejectReason | None:
-        """Ask the registry about an id the revision does not list: registered since, foreign, or unknown."""
-        known = self._refused_schemas.get((dataset.id, schema_id))
-        if known is not None and time.monotonic() < known[1]:
-            return known[0]
-        registry = self._registry = self._registry or Registry(self.settings)
-        schema = registry.schema(schema_id)
-        if schema is None:
-            reason = RejectReason.UNKNOWN_SCHEMA
-        elif registry.is_registered(self.topics.subject(dataset.raw_topic), schema):
-            dataset.add_writer(schema_id, schema)
-            return None
-        else:
-            reason = RejectReason.FOREIGN_SCHEMA
-        self._refused_schemas[dataset.id, schema_id] = reason, time.monotonic() + REFUSED_SCHEMA_SECONDS
-        return reason
 
     # --- ends -------------------------------------------------------------------------------------------------------
 

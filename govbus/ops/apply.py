@@ -13,11 +13,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from govbus.catalogue.document import Document
+from govbus.catalogue.golden import golden_datasets
 from govbus.catalogue.model import Catalogue
 from govbus.catalogue.plan import Plan, plan
 from govbus.catalogue.topics import Topics
 from govbus.catalogue.views import share_views
-from govbus.codec.schemas import DELETED, record_schema
+from govbus.codec.schemas import DELETED, DISCREPANCY, record_schema
 from govbus.codec.view_schema import view_schema
 from govbus.errors import DeclarationError, Fault, GovbusError
 from govbus.kafka.registry import IncompatibleSchema, Registry
@@ -140,6 +141,7 @@ def _registered(
     topics = Topics(catalogue.city.topic_prefix)
     last = revisions[-1] if revisions else None
     views = [view for view in share_views(catalogue) if isinstance(view, ShareView)]
+    goldens = golden_datasets(catalogue)
     done, total = 0, len(catalogue.datasets) + len(views)
 
     def dataset_ids(name: str) -> tuple[tuple[int, dict[str, Any]], ...]:
@@ -161,7 +163,8 @@ def _registered(
         return (*known.items(), (schema_id, schema))
 
     def view_id(view: ShareView) -> int:
-        schema = view_schema(catalogue.datasets[view.dataset].avro, view)
+        source = goldens.get(view.dataset) or catalogue.datasets[view.dataset]
+        schema = view_schema(source.avro, view)
         return _register(registry, topics.subject(topics.share(view.id)), schema, "NONE")
 
     schema_ids: dict[str, tuple[tuple[int, dict[str, Any]], ...]] = {}
@@ -175,7 +178,15 @@ def _registered(
             view_schema_ids[view.id] = schema_id
             done += 1
             doing("schemas", done, total)
+    golden_ids = {
+        name: _register(registry, topics.subject(topics.golden(name)), record_schema(golden.avro), "NONE")
+        for name, golden in goldens.items()
+    }
     return Revision(
+        golden_schema_ids=golden_ids,
+        discrepancy_schema_id=(
+            _register(registry, topics.subject(topics.discrepancy), DISCREPANCY, "NONE") if goldens else None
+        ),
         number=1 if last is None else last.number + 1,
         applied_at=datetime.now(UTC).isoformat(timespec="seconds"),
         catalogue=catalogue,

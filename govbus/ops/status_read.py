@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from govbus.catalogue.model import Dataset
 from govbus.catalogue.views import share_views
 from govbus.errors import GovbusError
-from govbus.exchange.compiled import view_fingerprint
+from govbus.exchange.fingerprints import view_fingerprint
 from govbus.exchange.progress import ViewProgress
 from govbus.health import processes
 from govbus.kafka.offsets import Partition

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from govbus.catalogue.golden import golden_datasets
 from govbus.catalogue.model import Catalogue, City, seconds
 from govbus.catalogue.topics import Topics
 from govbus.catalogue.views import share_views
@@ -48,6 +49,8 @@ def topic_policies(catalogue: Catalogue) -> dict[str, TopicPolicy]:
         retention = seconds(dataset.retention or city.raw_retention)
         policies[topics.raw(dataset.id)] = _policy(city, _kept(_milliseconds(retention)))
         policies[topics.current(dataset.id)] = _policy(city, _compacted(city))
+    for golden in golden_datasets(catalogue):
+        policies[topics.golden(golden)] = policies[topics.discrepancy] = _policy(city, _compacted(city))
     for view in share_views(catalogue):
         if isinstance(view, ShareView):
             policies[topics.share(view.id)] = _policy(city, _shared(city))

@@ -18,7 +18,8 @@ from govbus.catalogue.model import Catalogue, Dataset
 from govbus.catalogue.views import share_views
 from govbus.codec.projection import Unmaskable
 from govbus.errors import GovbusError, SettingsError
-from govbus.exchange.compiled import CompiledDataset, CompiledView, Writer, view_fingerprint
+from govbus.exchange.compiled import CompiledDataset, CompiledView, Writer
+from govbus.exchange.fingerprints import view_fingerprint
 from govbus.exchange.held import Held
 from govbus.exchange.progress import NOTHING_SENT, ViewProgress, key_of
 from govbus.kafka.pseudonym_keys import read_key

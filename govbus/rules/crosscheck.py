@@ -9,7 +9,7 @@ Source: 政务数据共享条例 (国务院令第809号) Art. 19 and 26.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from govbus.rules.comparison import Comparison, Result
@@ -84,11 +84,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
-    """A report that differs from its source. `since`: from when on it counts, in microseconds, UTC."""
+    """A report that differs from its source. `since`: from when on it counts, in microseconds, UTC; two that differ in
+    nothing else are the same discrepancy.
+    """
 
     source: int
+    value: bytes
+    said: bytes
     comparison: Comparison
-    since: int
+    since: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ def evaluate(
             results.append((number, dataset, result))
             if result in OPENING:
                 different = True
-                discrepancies[number, dataset] = Discrepancy(claim.dataset, comparison, since)
+                discrepancies[number, dataset] = Discrepancy(claim.dataset, value, said, comparison, since)
             stale = stale or result is Result.STALE_A
             agreeing = agreeing or result in AGREEING
         if contested or different:

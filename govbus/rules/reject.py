@@ -17,6 +17,7 @@ class RejectReason(StrEnum):
     KEY_MISMATCH = "key_mismatch"
     WRONG_PARTITION = "wrong_partition"
     INVALID_VALUE = "invalid_value"
+    STRUCTURAL_CHECK = "structural_check"
     VERSION_MISSING = "version_missing"
     VERSION_RANGE = "version_range"
     VERSION_AHEAD = "version_ahead"
@@ -34,6 +35,9 @@ REMEDY: dict[RejectReason, str] = {
     RejectReason.KEY_MISMATCH: "the key is not the one made of the value's key fields: use govbus's publisher",
     RejectReason.WRONG_PARTITION: "set the partition to crc32(subject) mod partitions, as govbus's publisher does",
     RejectReason.INVALID_VALUE: "a value is not in its canonical form: correct it at the source and send it again",
+    RejectReason.STRUCTURAL_CHECK: (
+        "fields of the record contradict each other (`rule` says which): correct them at the source, send it again"
+    ),
     RejectReason.VERSION_MISSING: "a deletion needs a `version` header with a decimal number",
     RejectReason.VERSION_RANGE: "versions run from 1 to 2^62",
     RejectReason.VERSION_AHEAD: "the version's time is more than an hour ahead: set the source's clock right",

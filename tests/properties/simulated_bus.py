@@ -22,10 +22,10 @@ from govbus.catalogue.model import Ask, Catalogue, City, Dataset, Subscriber
 from govbus.catalogue.views import share_views
 from govbus.codec.schemas import DELETED, record_schema
 from govbus.codec.view_schema import view_schema
-from govbus.exchange.compiled import CompiledRevision
 from govbus.exchange.difference import ActiveView, DatasetExchange, PartitionExchange, refuse_unknown
 from govbus.exchange.partition import AssignedPartition
 from govbus.exchange.restore import Restore
+from govbus.exchange.revision import CompiledRevision
 from govbus.exchange.state import PartitionState
 from govbus.kafka.revisions import Revision, fingerprint
 from govbus.rules.share import ShareView
@@ -413,6 +413,10 @@ class Reader:
             log = self.bus.logs.get((place.topic, place.partition), [])
             queue = [Read(place.topic, entry.at, entry) for entry in log if entry.at >= place.offset]
             self.queues.append([*queue, Read(place.topic, self.bus.ends[place.topic, place.partition], None)])
+
+    def poll(self, _timeout_seconds: float) -> Read | None:
+        queue = next((queue for queue in self.queues if queue), None)
+        return None if queue is None else queue.pop(0)
 
     def consume(self, _most: int, _timeout_seconds: float) -> list[Read]:
         found = []
