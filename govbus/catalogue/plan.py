@@ -14,6 +14,7 @@ from typing import Any, Literal
 from govbus.catalogue.avro_fields import avro_fields
 from govbus.catalogue.entailment import Movement, movement
 from govbus.catalogue.evolution import Refusal, change_refusals
+from govbus.catalogue.golden import GOLDEN, golden_datasets
 from govbus.catalogue.model import Ask, Catalogue, City, Dataset
 from govbus.catalogue.topics import Topics
 from govbus.catalogue.views import grant_for, share_views
@@ -186,6 +187,8 @@ def topic_names(catalogue: Catalogue | None) -> set[str]:
     names |= {topics.reject(department) for department in catalogue.departments}
     for dataset in catalogue.datasets:
         names |= {topics.raw(dataset), topics.current(dataset)}
+    for golden in golden_datasets(catalogue):
+        names |= {topics.golden(golden), topics.discrepancy}
     return names | {topics.share(view.id) for view in share_views(catalogue) if isinstance(view, ShareView)}
 
 
@@ -248,7 +251,7 @@ def _subjects(
 ) -> set[str]:
     """Return the registry subjects that a new topic or a changed schema gives another schema."""
     topics = Topics(wanted.city.topic_prefix)
-    rooms = tuple(f"{topics.prefix}{room}." for room in ("raw", "current", "share"))
+    rooms = (*(f"{topics.prefix}{room}." for room in ("raw", "current", "share", GOLDEN)), topics.discrepancy)
     names = {topics.subject(topic) for topic in made if topic.startswith(rooms)}
     for change in changes:
         names |= {topics.subject(topics.raw(change.dataset)), topics.subject(topics.current(change.dataset))}
