@@ -21,11 +21,14 @@ from govbus.exchange.golden import BoundDataset, CompiledGolden, Said
 from govbus.exchange.held import Held
 from govbus.exchange.said import packed, unpacked
 from govbus.exchange.state import PartitionState
-from govbus.rules.comparison import Result
 from govbus.rules.crosscheck import NEVER, Evaluation
 from govbus.rules.record_key import subject_of
 
 _DUE_BYTES = 8
+
+
+Counted = tuple[int, int, str]
+"""An element's number, a reporting dataset's, and a result."""
 
 
 class Holding(Protocol):
@@ -49,10 +52,10 @@ class EntityChecks:
         self.golden = golden
         self.views: list[ActiveView] = []
         self.unsettled: dict[bytes, int] = {}
-        self.results: Counter[tuple[int, int, Result]] = Counter()
-        self.open: Counter[tuple[int, int]] = Counter()
-        self.changed: Counter[tuple[int, int]] = Counter()
-        """Discrepancies opened less those cleared, per element and dataset, since the last count."""
+        self.counts: Counter[Counted] = Counter(state.checkpoint.counts.get(golden.id, {}))
+        """How many entities compare with which result, per element and reporting dataset; kept with the state."""
+        state.checkpoint.counts[golden.id] = self.counts
+        self._counted: Counter[Counted] = Counter()
         self.sent_at: list[int] = []
         self.spoke = False
         self._state = state
@@ -156,14 +159,7 @@ class EntityChecks:
         golden = self.golden
         stands = (golden, was, said_before), (golden, now, said_after)
         outputs = golden_difference(subject, *stands, self._holding.partition)
-        if now is not None:
-            self.results.update(now.results)
-        if was is not None:
-            self.results.subtract(was.results)
-        for place in was.discrepancies if was is not None else ():
-            self.changed[place] -= 1
-        for place in now.discrepancies if now is not None else ():
-            self.changed[place] += 1
+        self._count(was, now)
         for active in self.views:
             shown_before = golden.shown(active.view.view.id, subject, was, said_before)
             shown_after = golden.shown(active.view.view.id, subject, now, said_after)
@@ -181,6 +177,15 @@ class EntityChecks:
             outputs.append((active.view.topic, shown_after, key, partition, None, None, hour, None))
         self._holding.outputs += outputs
         self.spoke = self.spoke or bool(outputs)
+
+    def _count(self, was: Evaluation | None, now: Evaluation | None) -> None:
+        before, after = (() if each is None else each.results for each in (was, now))
+        if before == after:
+            return
+        for results, by in ((before, -1), (after, 1)):
+            for counted in results:
+                self.counts[counted] += by
+                self._counted[counted] += by
 
     # --- what is held -------------------------------------------------------------------------------------------------
 
@@ -227,6 +232,7 @@ class EntityChecks:
     def keep(self) -> None:
         """The batch is committed."""
         self._undo.clear()
+        self._counted.clear()
         self.spoke = False
 
     def drop(self) -> None:
@@ -234,8 +240,9 @@ class EntityChecks:
         for subject, due in reversed(self._undo):
             self._remember(subject, due)
         self._undo.clear()
-        self.results.clear()
-        self.changed.clear()
+        for counted, number in self._counted.items():
+            self.counts[counted] -= number
+        self._counted.clear()
         self.spoke = False
 
     def _latest(self, bound: BoundDataset, subject: bytes) -> Said | None:
@@ -268,11 +275,16 @@ class EntityChecks:
                 self._state.delete_all(prefix)
             self.unsettled.clear()
             self._heap.clear()
+            self.counts.clear()
             found = entities(self.golden, self._state)
         else:
             found = ((subject, self._gathered(subject)) for subject in only if self.golden.is_id(subject))
+        clock_micros = clock_ms * 1000
         for count, (subject, said) in enumerate(found, 1):
-            self._hold(subject, self.golden.evaluate(said, clock_ms * 1000), said)
+            now = self.golden.evaluate(said, clock_micros)
+            was = None if only is None else self.golden.evaluate(self._said(subject), clock_micros)
+            self._count(was, now)
+            self._hold(subject, now, said)
             if count % 2_000 == 0:
                 yield self._taken()
         yield self._taken()
@@ -288,7 +300,7 @@ class EntityChecks:
         return said
 
     def _taken(self) -> dict[bytes, bytes]:
-        self._undo.clear()
+        self.keep()
         taken = dict(self._holding.pending)
         self._holding.pending.clear()
         return taken
@@ -356,11 +368,12 @@ def entities_of_both(
     old: CompiledGolden | None, new: CompiledGolden | None, state: PartitionState, after: bytes | None
 ) -> Iterator[tuple[bytes, list[Said | None], list[Said | None]]]:
     """Yield every entity after *after* that either version speaks of, and what its records say under each."""
-    sides = [
-        ((subject, side, said) for subject, said in entities(golden, state, after)) if golden is not None else iter(())
-        for side, golden in enumerate((old, new))
-    ]
-    for subject, found in groupby(merge(*sides, key=lambda each: each[:2]), key=lambda each: each[0]):
+
+    def of(side: int, golden: CompiledGolden | None) -> Iterator[tuple[bytes, int, list[Said | None]]]:
+        for subject, said in () if golden is None else entities(golden, state, after):
+            yield subject, side, said
+
+    for subject, found in groupby(merge(of(0, old), of(1, new), key=lambda each: each[:2]), key=lambda each: each[0]):
         both: list[list[Said | None]] = [[] if each is None else [None] * len(each.datasets) for each in (old, new)]
         for _, side, said in found:
             both[side] = said
