@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,13 +41,15 @@ class Checkpoint:
 
     `offsets`: per input topic the next offset to read. `currents`: per current topic its id and the end up to which the
     state holds it. `prefixes`: per dataset the prefix of its keys in this state. `said`: per golden view the version
-    under which what is said of its entities was taken down.
+    under which what is said of its entities was taken down, and `counts` how its reports compare: by element, dataset
+    and result.
     """
 
     offsets: dict[str, int] = field(default_factory=dict)
     currents: dict[str, tuple[str, int]] = field(default_factory=dict)
     prefixes: dict[str, int] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, Counter[tuple[int, int, str]]] = field(default_factory=dict)
 
     def document(self) -> bytes:
         content = {
@@ -55,6 +58,7 @@ class Checkpoint:
             "currents": self.currents,
             "prefixes": self.prefixes,
             "said": self.said,
+            "counts": {name: [[*of, number] for of, number in each.items()] for name, each in self.counts.items()},
         }
         return json.dumps(content).encode()
 
@@ -71,6 +75,10 @@ class Checkpoint:
             currents={topic: (topic_id, end) for topic, (topic_id, end) in content["currents"].items()},
             prefixes=content["prefixes"],
             said=content.get("said", {}),
+            counts={
+                name: Counter({(element, dataset, result): number for element, dataset, result, number in counts})
+                for name, counts in content.get("counts", {}).items()
+            },
         )
 
 
