@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -12,6 +12,8 @@ from pathlib import Path
 from govbus.catalogue.check_asks import ask_faults, ask_warnings
 from govbus.catalogue.check_city import city_faults
 from govbus.catalogue.check_datasets import dataset_faults
+from govbus.catalogue.check_elements import element_faults
+from govbus.catalogue.check_golden import GoldenDraft, golden_drafts, golden_faults, golden_warnings
 from govbus.catalogue.check_grants import grant_faults
 from govbus.catalogue.draft import Draft, drafted
 from govbus.catalogue.model import Catalogue
@@ -37,8 +39,11 @@ def check(city_dir: Path, today: date) -> Checked:
     faults: list[Fault] = []
     with _without_collector():
         draft = drafted(read(city_dir, faults), faults)
-        faults.extend(_across(draft))
-        warnings = sorted(w for ask in draft.asks.values() for w in ask_warnings(draft, ask, today))
+        of_elements = list(element_faults(draft))
+        golden = None if of_elements else golden_drafts(draft)
+        faults.extend(of_elements)
+        faults.extend(_across(draft, golden))
+        warnings = sorted(_warnings(draft, golden, today))
         catalogue = None if faults or draft.city is None else draft.catalogue()
     return Checked(catalogue, tuple(sorted(set(faults))), tuple(warnings))
 
@@ -51,13 +56,20 @@ def load(city_dir: Path) -> Catalogue:
     return checked.catalogue
 
 
-def _across(draft: Draft) -> Iterator[Fault]:
+def _across(draft: Draft, golden: Mapping[str, GoldenDraft] | None) -> Iterator[Fault]:
     yield from city_faults(draft)
     for dataset in draft.datasets.values():
         yield from dataset_faults(draft, dataset)
         yield from grant_faults(draft, dataset)
     for ask in draft.asks.values():
         yield from ask_faults(draft, ask)
+        yield from golden_faults(draft, golden, ask)
+
+
+def _warnings(draft: Draft, golden: Mapping[str, GoldenDraft] | None, today: date) -> Iterator[Fault]:
+    for ask in draft.asks.values():
+        yield from ask_warnings(draft, ask, today)
+        yield from golden_warnings(draft, golden, ask, today)
 
 
 @contextmanager

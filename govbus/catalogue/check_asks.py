@@ -8,9 +8,10 @@ from datetime import date, timedelta
 from govbus.catalogue.avro_fields import applies, kind_after
 from govbus.catalogue.conditions import Comparable, condition_faults
 from govbus.catalogue.delivery import parse_delivery
-from govbus.catalogue.document import Document
+from govbus.catalogue.document import Document, Steps
 from govbus.catalogue.draft import DELIVERY_MODELS, AskDraft, DatasetDraft, Draft, unknown
 from govbus.catalogue.faults import WARNING_DAYS, FaultCode, WarningCode
+from govbus.catalogue.golden import GOLDEN
 from govbus.catalogue.model import Ask, AskedDataset, Grant
 from govbus.catalogue.reader import ELEMENTS
 from govbus.catalogue.released import comparable, field_faults, granted_mask, masks_of, unreachable
@@ -30,7 +31,7 @@ def ask_faults(draft: Draft, ask: AskDraft) -> Iterator[Fault]:
     modelled(document, model.delivery, parse_delivery, DELIVERY_MODELS, faults, at=("delivery",))
     yield from faults
     for dataset_id, asked in model.datasets.items():
-        if dataset_id == MENDED:
+        if dataset_id == MENDED or dataset_id.startswith(f"{GOLDEN}."):  # golden views: check_golden
             continue
         if dataset_id not in draft.declarations.datasets:
             message = unknown(dataset_id, "dataset", draft.declarations.datasets, "producers/")
@@ -49,14 +50,14 @@ def _asked_faults(draft: Draft, ask: AskDraft, dataset: DatasetDraft, asked: Ask
     if dataset.model.share == "conditional" and ask.model.purpose != MENDED:
         grant = grant_for(dataset.model, ask.model.subscriber, ask.model.purpose)
         if grant is None:
-            yield from _purpose_faults(draft, ask, dataset)
+            yield from purpose_faults(draft, ask, dataset, at)
         elif grant.state != "ended":
             yield from _grant_faults(document, dataset, masks, grant)
     if asked.rows is not None and dataset.fields:
-        yield from _row_faults(draft, document, dataset, masks, asked)
+        yield from row_faults(draft, document, dataset, masks, asked)
 
 
-def _purpose_faults(draft: Draft, ask: AskDraft, dataset: DatasetDraft) -> Iterator[Fault]:
+def purpose_faults(draft: Draft, ask: AskDraft, dataset: DatasetDraft, at: Steps) -> Iterator[Fault]:
     """An owner that grants this subscriber other purposes has decided against this one; silence is a warning only."""
     purposes = sorted({grant.purpose for grant in dataset.model.grants if grant.to == ask.model.subscriber})
     if purposes and all(purpose in draft.vocabulary.purposes for purpose in purposes):
@@ -64,7 +65,7 @@ def _purpose_faults(draft: Draft, ask: AskDraft, dataset: DatasetDraft) -> Itera
             f"{dataset.id} is granted to {ask.model.subscriber} for {', '.join(purposes)}, not for "
             f"{ask.model.purpose}: ask for a granted purpose, or apply to {dataset.model.department} for this one"
         )
-        yield ask.document.fault(FaultCode.PURPOSE_NOT_GRANTED, message, "datasets", dataset.id)
+        yield ask.document.fault(FaultCode.PURPOSE_NOT_GRANTED, message, *at)
 
 
 def _grant_faults(
@@ -79,19 +80,31 @@ def _grant_faults(
         granted = granted_mask(least, path)
         if granted is None or granted == Drop():
             if path not in grant.fields or granted == Drop():
-                message = (
-                    f"{path} is not granted: {dataset.id} grants {grant.to} for {grant.purpose} "
-                    f"{', '.join(sorted(least)) or 'nothing'}; take it out, or apply to {dataset.model.department}"
-                )
+                message = not_granted(path, dataset, grant)
                 yield document.fault(FaultCode.FIELD_NOT_GRANTED, message, *at)
-        elif applies(granted, dataset.fields[path].kind) and not at_least_as_strict(mask, granted):
-            words = f"{path} is granted as {_word(granted)} and asked as {_word(mask)}"
-            if at_least_as_strict(granted, mask):
-                message = f"{words}, which reveals more: ask for {_word(granted)} or a stricter mask"
-                yield document.fault(FaultCode.MASK_TOO_WEAK, message, *at)
-            else:
-                message = f"{words}, and neither covers the other: ask for {_word(granted)}, null or drop"
-                yield document.fault(FaultCode.MASKS_INCOMPARABLE, message, *at)
+        elif applies(granted, dataset.fields[path].kind):
+            yield from weaker_faults(document, path, mask, granted, at)
+
+
+def not_granted(path: str, dataset: DatasetDraft, grant: Grant) -> str:
+    """Return the message for a field that *grant* does not name."""
+    return (
+        f"{path} is not granted: {dataset.id} grants {grant.to} for {grant.purpose} "
+        f"{', '.join(sorted(grant.fields)) or 'nothing'}; take it out, or apply to {dataset.model.department}"
+    )
+
+
+def weaker_faults(document: Document, path: str, mask: Mask, granted: Mask, at: Steps) -> Iterator[Fault]:
+    """Yield a fault where the asked *mask* is not at least as strict as the *granted* one."""
+    if at_least_as_strict(mask, granted):
+        return
+    words = f"{path} is granted as {_word(granted)} and asked as {_word(mask)}"
+    if at_least_as_strict(granted, mask):
+        message = f"{words}, which reveals more: ask for {_word(granted)} or a stricter mask"
+        yield document.fault(FaultCode.MASK_TOO_WEAK, message, *at)
+    else:
+        message = f"{words}, and neither covers the other: ask for {_word(granted)}, null or drop"
+        yield document.fault(FaultCode.MASKS_INCOMPARABLE, message, *at)
 
 
 def _word(mask: Mask) -> str:
@@ -108,10 +121,18 @@ def _word(mask: Mask) -> str:
             return str(word)
 
 
-def _row_faults(
-    draft: Draft, document: Document, dataset: DatasetDraft, masks: Mapping[str, Mask], asked: AskedDataset
+def row_faults(
+    draft: Draft,
+    document: Document,
+    dataset: DatasetDraft,
+    masks: Mapping[str, Mask],
+    asked: AskedDataset,
+    known: Mapping[str, frozenset[str]] | None = None,
 ) -> Iterator[Fault]:
-    """An ask's condition sees what its masks leave, and nothing else."""
+    """Yield what is wrong with an ask's condition, which sees what its masks leave and nothing else.
+
+    *known*: by path the only texts that occur, where the dataset's code lists do not say so.
+    """
 
     def field_at(path: str) -> Comparable | tuple[FaultCode, str]:
         if path not in dataset.fields:
@@ -131,6 +152,8 @@ def _row_faults(
         barrier = unreachable(dataset, path)
         if barrier is not None:
             return FaultCode.CONDITION_MISFIT, barrier
+        if mask == Pass() and known is not None and path in known:
+            return Comparable(dataset.fields[path].kind, known[path])
         if mask == Pass():
             return comparable(dataset, path, draft.vocabulary.code_lists)
         return Comparable(kind_after(mask, dataset.fields[path].kind))
@@ -151,12 +174,12 @@ def ask_warnings(draft: Draft, ask: AskDraft, today: date) -> Iterator[Fault]:
     for dataset_id in model.datasets:
         dataset = draft.datasets.get(dataset_id)
         if dataset is not None and dataset.model.share != "unconditional":
-            code, message = _standing(model, dataset, today)
+            code, message = grant_standing(model, dataset, today)
             if code is not None:
                 yield document.fault(code, message, "datasets", dataset_id)
 
 
-def _standing(ask: Ask, dataset: DatasetDraft, today: date) -> tuple[WarningCode | None, str]:
+def grant_standing(ask: Ask, dataset: DatasetDraft, today: date) -> tuple[WarningCode | None, str]:
     """Return how the grant that answers *ask* stands, if not well."""
     owner = dataset.model.department
     grant = grant_for(dataset.model, ask.subscriber, ask.purpose) if dataset.model.share == "conditional" else None

@@ -1,4 +1,4 @@
-"""Checks across the whole city: codes of bodies, resource codes, one authority per element, topics and deliveries."""
+"""Checks across the whole city: codes of bodies, resource codes, topics and deliveries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ def city_faults(draft: Draft) -> Iterator[Fault]:
         yield draft.declarations.city.fault(FaultCode.WRONG_VALUE, message, "min_insync_replicas")
     yield from _code_faults(draft)
     yield from _resource_faults(draft)
-    yield from _authority_faults(draft)
     yield from _topic_faults(draft)
     yield from _delivery_faults(draft)
 
@@ -44,7 +43,7 @@ def _code_faults(draft: Draft) -> Iterator[Fault]:
     codes: dict[str, tuple[str, str]] = {}
     for name, code, document, is_department in bodies:
         if name in RESERVED_DEPARTMENTS and is_department:
-            message = f"{name} is the name of the bus's own topics: choose another for this department"
+            message = f"{name} is what the bus's own topics are called: choose another name for this department"
             yield document.fault(FaultCode.RESERVED_NAME, message, "department")
         if code == "?":  # mended: its fault is noted
             continue
@@ -84,22 +83,6 @@ def _resource_faults(draft: Draft) -> Iterator[Fault]:
         if other != dataset.id:
             message = f"resource code {code} belongs to {other}: a code is given once and never again"
             yield dataset.document.fault(FaultCode.DUPLICATE_DATASET, message, "resource_code")
-
-
-def _authority_faults(draft: Draft) -> Iterator[Fault]:
-    seen: dict[str, str] = {}
-    for dataset in draft.datasets.values():
-        for path, entry in dataset.entries.items():
-            if not entry.authoritative or entry.element is None:
-                continue
-            here = f"{dataset.id} {path}"
-            other = seen.setdefault(entry.element, here)
-            if other != here:
-                message = (
-                    f"{entry.element} has its authority already: {other}; of two sources the sharing authority names "
-                    "one (政务数据共享条例 Art. 19)"
-                )
-                yield dataset.document.fault(FaultCode.SECOND_AUTHORITY, message, "fields", path, "authoritative")
 
 
 def _topics(draft: Draft) -> Iterator[tuple[str, str, Document, tuple[str, ...]]]:

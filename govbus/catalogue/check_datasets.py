@@ -8,6 +8,7 @@ from govbus.catalogue.avro_fields import KEY_KINDS, AvroField
 from govbus.catalogue.document import read_json
 from govbus.catalogue.draft import SOURCE_MODELS, DatasetDraft, Draft, unknown
 from govbus.catalogue.faults import FaultCode
+from govbus.catalogue.golden import GOLDEN
 from govbus.catalogue.model import DEFAULT_MAX_AGE, FieldEntry
 from govbus.catalogue.reader import ELEMENTS
 from govbus.catalogue.samples import sample_problems
@@ -17,8 +18,8 @@ from govbus.errors import Fault
 from govbus.rules.condition import CONNECTIVES
 from govbus.rules.formats import FORMATS
 
-RESERVED_DEPARTMENTS = frozenset({"bus"})
-"""``raw.bus.reference`` and its kin are the bus's own topics."""
+RESERVED_DEPARTMENTS = frozenset({"bus", GOLDEN})
+"""``raw.bus.reference`` and its kin are the bus's own topics, ``golden.ENTITY`` its own datasets."""
 
 
 def dataset_faults(draft: Draft, dataset: DatasetDraft) -> Iterator[Fault]:
@@ -67,7 +68,7 @@ def _entry_faults(draft: Draft, dataset: DatasetDraft) -> Iterator[Fault]:
         if entry.owner is not None and entry.owner not in draft.declarations.departments:
             message = unknown(entry.owner, "department", draft.declarations.departments, "producers/")
             yield document.fault(FaultCode.UNKNOWN_OWNER, f"owner of {path}: {message}", "fields", path, "owner")
-        if entry.authoritative and entry.element is None:
+        if entry.authoritative and entry.element is None and "element" not in dataset.entry_as_written(path):
             message = f"{path} is authoritative, but for nothing: name its element, e.g. element: citizen.name"
             yield document.fault(FaultCode.WRONG_VALUE, message, "fields", path, "authoritative")
         if entry.share == "not_shared" and entry.basis is None:

@@ -31,7 +31,7 @@ from govbus.catalogue.model import (
     Vocabulary,
 )
 from govbus.catalogue.reader import Declarations
-from govbus.catalogue.shape import NEUTRAL, modelled, suggestion
+from govbus.catalogue.shape import MENDED, NEUTRAL, modelled, suggestion
 from govbus.catalogue.source import FileSource, OutboxSource, PostgresSource, PythonSource
 from govbus.errors import Fault
 
@@ -39,6 +39,18 @@ SOURCE_MODELS: tuple[type[Declared], ...] = (FileSource, PostgresSource, OutboxS
 DELIVERY_MODELS: tuple[type[Declared], ...] = (PostgresDelivery, FileDelivery, TopicDelivery)
 _PLACED = frozenset({"department", "subscriber", "avro"})
 """What a dataset's or ask's model has from the place of its file."""
+
+
+_NEUTRAL_ELEMENT = {
+    "id": MENDED,
+    "format": MENDED,
+    "definition": "?",
+    "type": "text",
+    "comparator": MENDED,
+    "severity": "info",
+    "codes": {MENDED: MENDED},
+}
+"""What stands in for required values of entities, elements and code maps."""
 
 
 @dataclass
@@ -93,6 +105,12 @@ class DatasetDraft:
         parts = (*around, *self.nested.get(path, ()))
         return next((p for p in parts if p in self.entries and self.entries[p].share == "not_shared"), None)
 
+    def entry_as_written(self, path: str) -> Mapping[str, Any]:
+        """Return the entry of a field as its file has it, what its model refused included."""
+        fields = self.document.value.get("fields")
+        entry = fields.get(path) if isinstance(fields, Mapping) else None
+        return entry if isinstance(entry, Mapping) else {}
+
     def schema_line(self, path: str) -> int:
         """Return the line of the .avsc on which the field at *path* stands."""
         return self.schema.line(*steps_to(self.schema.value, path)) if self.schema is not None else 1
@@ -139,7 +157,8 @@ def drafted(declarations: Declarations, faults: list[Fault]) -> Draft:
         draft.city = modelled(declarations.city, declarations.city.value, City.model_validate, [City], faults)
     if declarations.vocabulary is not None and declarations.vocabulary.value is not None:
         document = declarations.vocabulary
-        words = modelled(document, document.value, Vocabulary.model_validate, [Vocabulary], faults)
+        neutral = {**NEUTRAL, **_NEUTRAL_ELEMENT}
+        words = modelled(document, document.value, Vocabulary.model_validate, [Vocabulary], faults, neutral=neutral)
         draft.vocabulary = words or Vocabulary()
     for name, document in declarations.departments.items():
         department = _body(document, "department", name, Department, faults)

@@ -35,7 +35,15 @@ class FaultCode(StrEnum):
     UNKNOWN_FORMAT = "unknown_format"
     UNKNOWN_CODE_LIST = "unknown_code_list"
     TYPE_MISFIT = "type_misfit"
+    UNKNOWN_ENTITY = "unknown_entity"
+    UNKNOWN_ELEMENT = "unknown_element"
+    INVALID_COMPARATOR = "invalid_comparator"
+    ELEMENT_MISFIT = "element_misfit"
+    CODES_MISFIT = "codes_misfit"
+    BOUND_TWICE = "bound_twice"
+    NO_AUTHORITY = "no_authority"
     SECOND_AUTHORITY = "second_authority"
+    OVERLAPPING_AUTHORITY = "overlapping_authority"
     INVALID_SCHEMA = "invalid_schema"
     OPTIONAL_WITHOUT_DEFAULT = "optional_without_default"
     INCOMPATIBLE_SCHEMA = "incompatible_schema"
@@ -53,10 +61,12 @@ class FaultCode(StrEnum):
     MASK_MISFIT = "mask_misfit"
     ABOVE_CLEARANCE = "above_clearance"
     NOT_SHARED = "not_shared"
+    INVALID_STANDING = "invalid_standing"
     DUPLICATE_GRANT = "duplicate_grant"
     NEEDLESS_GRANT = "needless_grant"
     PURPOSE_NOT_GRANTED = "purpose_not_granted"
     FIELD_NOT_GRANTED = "field_not_granted"
+    STANDING_NOT_GRANTED = "standing_not_granted"
     MASK_TOO_WEAK = "mask_too_weak"
     MASKS_INCOMPARABLE = "masks_incomparable"
     OVERLAPPING_FIELDS = "overlapping_fields"
@@ -111,7 +121,8 @@ MEANING: dict[FaultCode | WarningCode, str] = {
     ),
     FaultCode.MISSING_PURPOSE: "A grant or ask that states no purpose (Art. 20, 25).",
     FaultCode.RESERVED_NAME: (
-        "A name the bus keeps for itself: fields not, all, any or with a leading underscore; department bus."
+        "A name the bus keeps for itself: fields not, all, any or with a leading underscore; departments bus and "
+        "golden; an element called like its entity's identifier."
     ),
     FaultCode.NAME_TOO_LONG: "Topic names have at most 249 characters, table names in Postgres at most 63.",
     FaultCode.INVALID_CODE: (
@@ -128,9 +139,29 @@ MEANING: dict[FaultCode | WarningCode, str] = {
     FaultCode.UNKNOWN_FORMAT: "A format that govbus does not know.",
     FaultCode.UNKNOWN_CODE_LIST: "A code list that schemas/elements.yaml does not have.",
     FaultCode.TYPE_MISFIT: (
-        "A format or code list on a field whose type cannot carry it, or an enum with a symbol outside its code list."
+        "A format or code list on a field or element whose type cannot carry it, or an enum with a symbol outside its "
+        "code list."
     ),
-    FaultCode.SECOND_AUTHORITY: "Two authoritative fields for one element (一数一源, Art. 19).",
+    FaultCode.UNKNOWN_ENTITY: "An element of an entity that schemas/elements.yaml does not have.",
+    FaultCode.UNKNOWN_ELEMENT: "A field bound to an element that schemas/elements.yaml does not have.",
+    FaultCode.INVALID_COMPARATOR: (
+        "A comparator outside the vocabulary, parameters that it does not have, or one that does not compare the "
+        "element's type."
+    ),
+    FaultCode.ELEMENT_MISFIT: (
+        "A field bound to an element that it cannot carry (of another entity, of another type, inside a record that "
+        "may be null), or sources of one element with different types."
+    ),
+    FaultCode.CODES_MISFIT: (
+        "A bound field with other codes than its element and no code map between them, or a code map with codes that "
+        "its lists do not have."
+    ),
+    FaultCode.BOUND_TWICE: "Two fields of one dataset bound to the same element.",
+    FaultCode.NO_AUTHORITY: "An element of which no field is the source (一数一源, Art. 19).",
+    FaultCode.SECOND_AUTHORITY: (
+        "Two authoritative fields for one element, or one for the whole and one for some divisions (一数一源, Art. 19)."
+    ),
+    FaultCode.OVERLAPPING_AUTHORITY: "Sources of one element that are split by division and share some.",
     FaultCode.INVALID_SCHEMA: "The .avsc is not a valid Avro record schema, or uses what the bus does not carry.",
     FaultCode.OPTIONAL_WITHOUT_DEFAULT: 'An optional field that is not written ["null", T] with default null.',
     FaultCode.INCOMPATIBLE_SCHEMA: (
@@ -149,18 +180,26 @@ MEANING: dict[FaultCode | WarningCode, str] = {
     FaultCode.SAMPLE_ACCEPTED: "A .fail.json that validation accepts.",
     FaultCode.UNKNOWN_PURPOSE: "A purpose that schemas/elements.yaml does not have.",
     FaultCode.UNKNOWN_SUBSCRIBER: "A grant to a subscriber that consumers/ does not have.",
-    FaultCode.UNKNOWN_DATASET: "An ask for a dataset that producers/ does not have.",
-    FaultCode.UNKNOWN_FIELD: "A grant, ask, condition or source that names a field the dataset does not have.",
+    FaultCode.UNKNOWN_DATASET: "An ask for a dataset that producers/ does not have, or a golden view of no entity.",
+    FaultCode.UNKNOWN_FIELD: (
+        "A grant, ask, condition, source or split authority that names a field the dataset does not have."
+    ),
     FaultCode.UNKNOWN_MASK: "A mask outside the vocabulary.",
     FaultCode.MASK_MISFIT: "A mask that does not apply to the field's type.",
     FaultCode.ABOVE_CLEARANCE: (
         "A field graded above the subscriber's clearance, granted or asked for. Grades are compared before masking."
     ),
     FaultCode.NOT_SHARED: "A field or dataset that is not shared, granted or asked for.",
+    FaultCode.INVALID_STANDING: (
+        "A grant's standing that names a field which is not granted, or which is not the source of an element."
+    ),
     FaultCode.DUPLICATE_GRANT: "Two grants of one dataset for the same subscriber and purpose.",
     FaultCode.NEEDLESS_GRANT: "A grant in an unconditionally shared dataset: it would limit nothing.",
     FaultCode.PURPOSE_NOT_GRANTED: "The owner grants this dataset to the subscriber, but for other purposes.",
     FaultCode.FIELD_NOT_GRANTED: "An ask for a field that the grant does not name.",
+    FaultCode.STANDING_NOT_GRANTED: (
+        "An ask for the standing of an element that the grant of its source does not list under standing."
+    ),
     FaultCode.MASK_TOO_WEAK: "An ask whose mask reveals more than the grant allows.",
     FaultCode.MASKS_INCOMPARABLE: "The masks of ask and grant: neither covers the other.",
     FaultCode.OVERLAPPING_FIELDS: "A record and one of its own fields in one grant or ask.",

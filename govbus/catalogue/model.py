@@ -13,7 +13,16 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A department, dataset, subscriber, ask or purpose: part of topic names, so lower-case letters, digits, underscore."""
@@ -119,13 +128,33 @@ class Update(Declared):
         return seconds(self.max_age or DEFAULT_MAX_AGE.get(self.cycle, "380d"))
 
 
+def _at_least_one(declared: tuple[str, ...]) -> tuple[str, ...]:
+    """Return *declared* unless it is empty. (`min_length` would call a list empty of which the only entry is wrong.)"""
+    if not declared:
+        raise ValueError("at least one entry is expected")
+    return declared
+
+
 class Authority(Declared):
     """Where authority over an element is split: this dataset has it for records whose field *by* begins with one of
     *divisions* (prefixes of a division code, 2 to 6 digits).
     """
 
     by: FieldPath
-    divisions: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^\d{2,6}$")], ...], Field(min_length=1)]
+    divisions: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"^\d{2,6}$")], ...], AfterValidator(_at_least_one)
+    ]
+
+
+def _share_of_authority(declared: Any) -> str:
+    """Return whether an ``authoritative:`` is meant as a yes or no or as a part, which its faults are then told of."""
+    return "whole" if not isinstance(declared, dict | Authority) else "part"
+
+
+Authoritative = Annotated[
+    Annotated[bool, Field(strict=True), Tag("whole")] | Annotated[Authority, Tag("part")],
+    Discriminator(_share_of_authority),
+]
 
 
 class FieldEntry(Declared):
@@ -143,7 +172,7 @@ class FieldEntry(Declared):
     unit: str | None = None
     owner: Name | None = None
     element: FieldPath | None = None
-    authoritative: Annotated[bool, Field(strict=True)] | Authority = False
+    authoritative: Authoritative = False
     share: Literal["not_shared"] | None = None
     basis: LegalBasis | None = None
 

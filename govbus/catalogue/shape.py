@@ -63,6 +63,9 @@ _NEUTRAL_GRANT = {
     "fields": {MENDED: "pass"},
 }
 
+_NEUTRAL_ENTRY: Mapping[str | int, Any] = {"grants": _NEUTRAL_GRANT, "divisions": "00"}
+"""What stands in for a wrong entry of a list, by the list's key. No division code begins with 0."""
+
 SECRET_GRADES = frozenset({"secret", "top_secret", "confidential", "l5", "涉密", "秘密", "机密", "绝密", "核密"})
 
 
@@ -189,9 +192,11 @@ _FORMS = {
     r"^[a-z][a-z0-9_]{0,62}$": "a name of lower-case letters, digits and _, at most 63, starting with a letter",
     r"^\d{6}$": 'a division code of six digits in quotes, e.g. "890000"',
     r"^[123]\d{2}\d{3}\d*/\d{1,12}$": "a resource code: category, a slash and a number, e.g. 101001/000001",
-    r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*$": "a field's name, with dots through nested records",
+    r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*$": "a name of letters, digits and _, dots between its parts",
     r"^([a-z0-9_]+\.)?$": "empty, or lower-case letters, digits and _ with a dot at the end",
     r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$": "a table's name, with or without its schema",
+    r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$": "an element: its entity, a dot and its own name, e.g. citizen.name",
+    r"^\d{2,6}$": 'the first 2 to 6 digits of a division code in quotes, e.g. "8901"',
     r"^[a-z][a-z0-9_]*$": "a name of lower-case letters, digits and _, starting with a letter",
 }
 """What a pattern means, in words."""
@@ -309,7 +314,8 @@ def _mend(value: Any, where: Steps, kind: str, neutral: Mapping[str, Any]) -> No
             holder = holder.get(str(step))
     last = where[-1]
     if isinstance(holder, list) and isinstance(last, int):
-        holder[last] = dict(_NEUTRAL_GRANT) if where[-2:-1] == ("grants",) else MENDED
+        stand_in = _NEUTRAL_ENTRY.get(where[-2] if len(where) > 1 else "", MENDED)
+        holder[last] = dict(stand_in) if isinstance(stand_in, dict) else stand_in
     elif isinstance(holder, list):
         holder[:] = [each for each in holder if each != last and not (isinstance(each, dict) and last in each)]
     elif isinstance(holder, dict):

@@ -155,9 +155,9 @@ WORD_REFUSALS = [
         "no_element",
         C.WRONG_VALUE,
         PERSON,
-        "element: citizen.name, ",
-        "",
-        "姓名, grade",
+        "册号, grade: L1",
+        "册号, grade: L1, authoritative: true",
+        "册号",
         "authoritative, but for nothing",
     ),
     change(
@@ -233,6 +233,19 @@ WORD_REFUSALS = [
         },
         "producers/bus/department.yaml",
         "department: bus",
+        "the bus's own topics",
+    ),
+    Refusal(
+        "golden_department",
+        C.RESERVED_NAME,
+        {
+            "producers/golden/department.yaml": FILES[SUBSCRIBER]
+            .replace("subscriber: school", "department: golden")
+            .replace("clearance: L3\n", "")
+            .replace("11890000008904143F", "11890000000009056F")
+        },
+        "producers/golden/department.yaml",
+        "department: golden",
         "the bus's own topics",
     ),
     change("code", C.INVALID_CODE, DEPARTMENT, "38B", "38C", "code", "check character"),

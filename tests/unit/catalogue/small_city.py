@@ -36,6 +36,10 @@ purposes:
 code_lists:
   sex: {"1": 男, "2": 女}
   state: {ALIVE: 正常, GONE: 注销}
+entities:
+  citizen: {title: 自然人, id: citizen_id, format: citizen_id}
+elements:
+  citizen.name: {title: 姓名, definition: 户口登记的姓名, type: text, comparator: exact, severity: major}
 """,
     DEPARTMENT: """\
 department: police

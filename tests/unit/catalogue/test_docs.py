@@ -12,6 +12,7 @@ from unit.catalogue.small_city import TODAY
 from govbus.catalogue import delivery, model, source
 from govbus.catalogue.avro_fields import applies
 from govbus.catalogue.check import check
+from govbus.catalogue.check_elements import SUITED_KINDS
 from govbus.catalogue.faults import MEANING, FaultCode, WarningCode
 from govbus.catalogue.views import share_views
 from govbus.rules.formats import FORMATS
@@ -26,6 +27,10 @@ PLACED = {"department", "subscriber", "avro"}
 TABLES: dict[str, tuple[type[BaseModel], set[str]]] = {
     "key of city.yaml": (model.City, set()),
     "key of elements.yaml": (model.Vocabulary, set()),
+    "key of an entity": (model.Entity, set()),
+    "key of an element": (model.Element, set()),
+    "key of a code map": (model.CodeMap, set()),
+    "key of a split authority": (model.Authority, set()),
     "key of department.yaml": (model.Department, set()),
     "key of a contact": (model.Contact, set()),
     "key of a dataset": (model.Dataset, PLACED),
@@ -116,7 +121,7 @@ def examples() -> dict[str, str]:
 
 
 def test_the_examples_are_a_city(tmp_path: Path) -> None:
-    """Every example written to its file: together they pass the check, and the ask is delivered."""
+    """Every example written to its file: together they pass the check, and both asks are delivered."""
     for file, text in examples().items():
         path = tmp_path / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,9 +132,19 @@ def test_the_examples_are_a_city(tmp_path: Path) -> None:
     assert [str(fault) for fault in checked.faults] == []
     assert checked.warnings == ()
     assert checked.catalogue is not None
-    (view,) = share_views(checked.catalogue)
-    assert isinstance(view, ShareView)
-    assert len(view.fields) == 4
+    views = {view.id: view for view in share_views(checked.catalogue) if isinstance(view, ShareView)}
+    assert {name: len(view.fields) for name, view in views.items()} == {
+        "disabled_federation.card/golden.citizen": 3,
+        "disabled_federation.subsidy/civil_affairs.minimum_living": 4,
+    }
+
+
+def test_every_type_of_element_is_told_with_the_fields_that_carry_it() -> None:
+    """The table of an element's types is the one that the check goes by."""
+    told = {
+        row[0].strip("`"): tuple(word.strip("`") for word in row[1].split(", ")) for row in rows("type of an element")
+    }
+    assert told == SUITED_KINDS
 
 
 def test_the_conditions_shown_are_conditions() -> None:

@@ -8,6 +8,7 @@ import pytest
 from unit.catalogue.refusal import Refusal
 from unit.catalogue.refusals_city import CITY_REFUSALS
 from unit.catalogue.refusals_datasets import DATASET_REFUSALS
+from unit.catalogue.refusals_elements import ELEMENT_REFUSALS
 from unit.catalogue.refusals_files import FILE_REFUSALS
 from unit.catalogue.refusals_sharing import SHARING_REFUSALS
 from unit.catalogue.refusals_words import WORD_REFUSALS
@@ -16,7 +17,7 @@ from unit.catalogue.small_city import TODAY, write_city
 from govbus.catalogue.check import check
 from govbus.catalogue.faults import FaultCode
 
-REFUSALS = [*FILE_REFUSALS, *WORD_REFUSALS, *DATASET_REFUSALS, *SHARING_REFUSALS, *CITY_REFUSALS]
+REFUSALS = [*FILE_REFUSALS, *WORD_REFUSALS, *DATASET_REFUSALS, *SHARING_REFUSALS, *CITY_REFUSALS, *ELEMENT_REFUSALS]
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.name)
