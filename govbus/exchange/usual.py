@@ -72,6 +72,7 @@ class _Loop:
                 [
                     "    touch = exchange.touched.append",
                     "    unsettled = () if exchange.checks is None else exchange.checks.unsettled",
+                    "    untaken = set()",
                 ]
                 if self.dataset.watched is not None
                 else []
@@ -204,8 +205,9 @@ class _Loop:
             else:
                 spans.append([slot, slot + 1])
         differs = [f"v[b{first}:b{end}] != stored[o[{first}]:o[{end}]]" for first, end in spans]
-        test = " or ".join(["stored is None", *differs, "key in unsettled"])
-        return [f"        if {test}:", "            touch((key, stored, v))"]
+        # Whether a key touched before in this loop becomes unsettled shows only when the checks have taken it.
+        test = " or ".join(["stored is None", *differs, "key in unsettled", "key in untaken"])
+        return [f"        if {test}:", "            touch((key, stored, v)); untaken.add(key)"]
 
     def _differences(self) -> list[str]:
         if not self.views:
