@@ -226,6 +226,14 @@ EXCHANGE_REJECTED = _counter(
     "dataset",
     "reason",
 )
+EXCHANGE_CHECK_FAILURES = _counter(
+    "exchange",
+    "govbus_exchange_check_failures_total",
+    "Records that fail a structural check, by rule and outcome: flagged (accepted, a quality fault) or rejected.",
+    "dataset",
+    "rule",
+    "outcome",
+)
 EXCHANGE_SLOW_PATH = _counter(
     "exchange",
     "govbus_exchange_slow_path_total",
@@ -373,6 +381,13 @@ ADAPTER_REJECTED = _counter(
     "Rows that were not published because they are not valid, by reason.",
     "dataset",
     "reason",
+)
+ADAPTER_CHECK_FAILURES = _counter(
+    "adapter",
+    "govbus_adapter_check_failures_total",
+    "Rows that were not published because they fail a structural check that rejects, by rule.",
+    "dataset",
+    "rule",
 )
 ADAPTER_FILES = _counter(
     "adapter", "govbus_adapter_files_total", "Files finished, by outcome: done, failed or held.", "dataset", "outcome"

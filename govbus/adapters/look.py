@@ -28,6 +28,8 @@ class Look:
     rows: int = 0
     counts: Submitted = field(default_factory=Submitted)
     rejected: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    """Rejected rows by the structural check that they fail."""
     held: int = 0
     completed: bool = False
     pending: bool = False
@@ -40,6 +42,7 @@ class Look:
     def reject(self, invalid: InvalidRecord) -> None:
         """Count a row that cannot be published."""
         self.rejected[invalid.reason] += 1
+        self.failed.update(invalid.rules)
 
     def note(self, at: str) -> dict[str, Any]:
         """Return what ``bus.progress`` keeps of this look."""
@@ -59,6 +62,7 @@ class Look:
         self.rows += other.rows
         self.counts.add(other.counts)
         self.rejected.update(other.rejected)
+        self.failed.update(other.failed)
         self.held = other.held if other.completed or other.held else self.held
         self.completed = self.completed or other.completed
         self.said.extend(other.said)
@@ -69,6 +73,8 @@ class Look:
         metrics.ADAPTER_ROWS_READ.labels(dataset=self.dataset).inc(self.rows)
         for reason, rows in self.rejected.items():
             metrics.ADAPTER_REJECTED.labels(dataset=self.dataset, reason=reason).inc(rows)
+        for rule, rows in self.failed.items():
+            metrics.ADAPTER_CHECK_FAILURES.labels(dataset=self.dataset, rule=rule).inc(rows)
         if self.completed:
             metrics.ADAPTER_POLLS.labels(dataset=self.dataset).inc()
             metrics.DATASET_POLL_TIMESTAMP.labels(dataset=self.dataset).set_to_current_time()

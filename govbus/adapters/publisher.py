@@ -187,3 +187,5 @@ class Publisher:
 
     def _count_rejected(self, invalid: InvalidRecord) -> None:
         metrics.ADAPTER_REJECTED.labels(dataset=self._dataset.id, reason=invalid.reason).inc()
+        for rule in invalid.rules:
+            metrics.ADAPTER_CHECK_FAILURES.labels(dataset=self._dataset.id, rule=rule).inc()

@@ -17,6 +17,9 @@ import fastavro
 from govbus.adapters.avro_bytes import Encoding
 from govbus.adapters.avro_values import Converter
 from govbus.catalogue.model import Dataset, Vocabulary
+from govbus.catalogue.structure import checks_of
+from govbus.codec.reader import RecordReader
+from govbus.codec.structure import PartSlices, Structure, slots_of, suspicions
 from govbus.errors import Rejected, SettingsError
 from govbus.rules.dates import EPOCH_DAY
 from govbus.rules.record_key import SEPARATOR_BYTE
@@ -28,10 +31,19 @@ _META_FIELDS = 2
 
 
 class InvalidRecord(Rejected):
-    """A record that cannot be published. `faults` holds every (field, reason), no value in any of them."""
+    """A record that cannot be published. `faults` holds every (field, reason), no value in any of them.
 
-    def __init__(self, faults: Sequence[tuple[str, str]], reason: RejectReason = RejectReason.INVALID_VALUE) -> None:
+    `rules` are the structural checks that it fails, where it is refused for these.
+    """
+
+    def __init__(
+        self,
+        faults: Sequence[tuple[str, str]],
+        reason: RejectReason = RejectReason.INVALID_VALUE,
+        rules: Sequence[str] = (),
+    ) -> None:
         self.faults = tuple(faults)
+        self.rules = tuple(rules)
         super().__init__(reason, self.faults[0][0])
 
     def __str__(self) -> str:
@@ -110,8 +122,24 @@ class RecordShape:
         types = dict(_leaf_types(fields, "", named))
         self._key = tuple((places[path], path, _key_text(types[path], path)) for path in dataset.key)
         self._composite = frozenset(path for path, schema in types.items() if _is_composite(schema))
+        self._prepare_checks(schema, vocabulary)
         if texts:
             self._prepare_texts()
+
+    def _prepare_checks(self, schema: Mapping[str, Any], vocabulary: Vocabulary) -> None:
+        """Make ready the structural checks that reject: a flag is the bus's to count."""
+        checks = [each for each in checks_of(self.dataset, vocabulary.code_lists) if each.on_failure == "reject"]
+        types = slots_of(RecordReader(dict(schema))) if checks else {}
+        slots = {leaf.path: (place, types[leaf.path][1]) for place, leaf in enumerate(self._leaves) if checks}
+        self._structure = Structure(checks, slots)
+        self._scope: dict[str, Any] = {}
+        self._suspicion = " or ".join(suspicions(checks, slots, PartSlices(), self._scope))
+
+    def _refuse_contradictions(self, parts: Sequence[bytes]) -> None:
+        """Raise InvalidRecord with every structural check that the record made of *parts* fails."""
+        if failures := [each.decision for each in self._structure.failing_parts(parts)]:
+            faults = [(each.field, f"{each.reason} ({each.rule})") for each in failures]
+            raise InvalidRecord(faults, RejectReason.STRUCTURAL_CHECK, [each.rule for each in failures])
 
     @property
     def nullable(self) -> frozenset[str]:
@@ -149,7 +177,10 @@ class RecordShape:
             faults.extend((str(name), "this dataset has no such field") for name in record if name not in known)
         if faults:
             raise InvalidRecord(faults)
-        return self._key_of(parts), b"".join(parts)
+        key = self._key_of(parts)
+        if self._structure:
+            self._refuse_contradictions(parts)
+        return key, b"".join(parts)
 
     def key(self, record: Mapping[str, Any]) -> bytes:
         """Return the key of *record*, of which only the key fields are looked at. Raises InvalidRecord."""
@@ -180,7 +211,12 @@ class RecordShape:
     def _prepare_texts(self) -> None:
         """Generate `encode_texts`: one expression per row, lookups for what repeats, calls for the rest."""
         columns: list[tuple[str, str]] = []
-        scope: dict[str, Any] = {"join": b"".join, "key_of": self._key_of}
+        scope: dict[str, Any] = {
+            **self._scope,
+            "join": b"".join,
+            "key_of": self._key_of,
+            "refuse_contradictions": self._refuse_contradictions,
+        }
         terms: list[str] = []
         for leaf in self._leaves:
             paths = leaf.inner or (leaf.path,)
@@ -196,8 +232,10 @@ class RecordShape:
             else:
                 scope[name] = leaf.convert
                 terms.append(f"{name}(row[{first}])")
-        source = f"def encode(row):\n    parts = ({', '.join(terms)},)\n    return key_of(parts), join(parts)\n"
-        exec(source, scope)
+        source = ["def encode(row):", f"    parts = ({', '.join(terms)},)", "    key = key_of(parts)"]
+        if self._suspicion:
+            source.append(f"    if {self._suspicion}: refuse_contradictions(parts)")
+        exec("\n".join([*source, "    return key, join(parts)", ""]), scope)
         self.texts_columns: tuple[tuple[str, str], ...] = tuple(columns)
         """(field path, source column) of every value of a row, in the order of the row."""
         self._encode_texts: Callable[[Sequence[str | None]], tuple[bytes, bytes]] = scope["encode"]

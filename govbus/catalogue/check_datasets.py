@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from govbus.catalogue.avro_fields import KEY_KINDS, AvroField
+from govbus.catalogue.check_structure import structure_faults
 from govbus.catalogue.document import read_json
 from govbus.catalogue.draft import SOURCE_MODELS, DatasetDraft, Draft, unknown
 from govbus.catalogue.faults import FaultCode
@@ -29,7 +30,9 @@ def dataset_faults(draft: Draft, dataset: DatasetDraft) -> Iterator[Fault]:
         yield from _schema_faults(dataset)
         yield from _key_faults(dataset)
         yield from _source_faults(dataset)
-        yield from _sample_faults(draft, dataset)
+        structural = list(structure_faults(draft, dataset))
+        yield from structural
+        yield from _sample_faults(draft, dataset, by_checks=not structural)
     yield from _sharing_faults(dataset)
 
 
@@ -140,9 +143,10 @@ def _source_faults(dataset: DatasetDraft) -> Iterator[Fault]:
             yield dataset.document.fault(FaultCode.UNKNOWN_FIELD, message, "source", "columns", path)
 
 
-def _sample_faults(draft: Draft, dataset: DatasetDraft) -> Iterator[Fault]:
+def _sample_faults(draft: Draft, dataset: DatasetDraft, *, by_checks: bool) -> Iterator[Fault]:
     """Every passing sample passes, every failing one fails, and there is one of each."""
     assert dataset.schema is not None
+    model = dataset.model if by_checks else dataset.model.model_copy(update={"checks": ()})
     samples = draft.declarations.samples.get(dataset.id, [])
     stem = dataset.schema.file.removesuffix(".avsc")
     for passes, word in ((True, "pass"), (False, "fail")):
@@ -156,7 +160,7 @@ def _sample_faults(draft: Draft, dataset: DatasetDraft) -> Iterator[Fault]:
         yield from faults
         if document.value is None or not documented:
             continue
-        problems = sample_problems(document.value, dataset.model, draft.vocabulary.code_lists)
+        problems = sample_problems(document.value, model, draft.vocabulary.code_lists)
         if sample.passes:
             for path, problem in problems:
                 message = f"this sample should pass, but {path or 'the record'} is refused: {problem}"

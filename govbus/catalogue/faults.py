@@ -49,6 +49,8 @@ class FaultCode(StrEnum):
     INCOMPATIBLE_SCHEMA = "incompatible_schema"
     FIXED_ONCE_APPLIED = "fixed_once_applied"
     INVALID_KEY = "invalid_key"
+    UNKNOWN_RULE = "unknown_rule"
+    CHECK_MISFIT = "check_misfit"
     MISSING_SAMPLE = "missing_sample"
     SAMPLE_REFUSED = "sample_refused"
     SAMPLE_ACCEPTED = "sample_accepted"
@@ -174,6 +176,11 @@ MEANING: dict[FaultCode | WarningCode, str] = {
     FaultCode.INVALID_KEY: (
         "A key field that the schema does not have, that may be null or whose type makes no key; or a "
         "subject that is not the first key field."
+    ),
+    FaultCode.UNKNOWN_RULE: "A structural check by a rule that govbus does not know.",
+    FaultCode.CHECK_MISFIT: (
+        "A structural check of fields that cannot carry it (type, format, the same field twice), or with a value that "
+        "its field can never have."
     ),
     FaultCode.MISSING_SAMPLE: "A schema without a passing or without a failing sample.",
     FaultCode.SAMPLE_REFUSED: "A .pass.json that validation refuses.",

@@ -1,7 +1,7 @@
 """Samples: whether a record, written in JSON as a department would, is one that its dataset accepts.
 
-Judges types, optional fields, formats, code lists, dates and key fields, so that every schema carries the proof of what
-it takes and what it refuses.
+Judges types, optional fields, formats, code lists, dates, key fields and the structural checks that reject, so that
+every schema carries the proof of what it takes and what it refuses.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from govbus.catalogue.avro_fields import named_types
+from govbus.catalogue.avro_fields import avro_fields, named_types
 from govbus.catalogue.model import Dataset
+from govbus.catalogue.structure import checks_of
+from govbus.rules.dates import EPOCH_DAY, micros_of
 from govbus.rules.formats import FORMATS
 from govbus.rules.record_key import SEPARATOR
+from govbus.rules.structural import Fails, Value, decide
 
 Problem = tuple[str, str]
 """Dotted path and what is wrong there, without the value."""
@@ -29,7 +32,41 @@ def sample_problems(
 ) -> list[Problem]:
     """Return why *dataset* would refuse *sample*; empty if it would accept it. No message contains a value."""
     judge = _Judge(dataset, code_lists)
-    return list(judge.record(dataset.avro, sample, ""))
+    problems = list(judge.record(dataset.avro, sample, ""))
+    return problems or list(_contradictions(sample, dataset, code_lists))
+
+
+def _contradictions(
+    sample: Mapping[str, Any], dataset: Dataset, code_lists: Mapping[str, Mapping[str, str]]
+) -> Iterator[Problem]:
+    """Yield what the structural checks that reject find wrong; *sample* has values of the right types."""
+    try:
+        checks = [each for each in checks_of(dataset, code_lists) if each.on_failure == "reject"]
+    except ValueError:
+        return  # The declaration has faults of its own.
+    kinds = {path: field.kind for path, field in avro_fields(dataset.avro, []).items()} if checks else {}
+    for check in checks:
+        values = {name: _operand(sample, path, kinds.get(path, ""), dataset) for name, path in check.fields}
+        decision = decide(check, values)
+        if isinstance(decision, Fails):
+            yield decision.field, f"{decision.reason} ({decision.rule})"
+
+
+def _operand(sample: Mapping[str, Any], path: str, kind: str, dataset: Dataset) -> Value | None:
+    """Return what a check compares of the field at *path*: canonical text, number, days or microseconds."""
+    value: Any = sample
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    if isinstance(value, str):
+        entry = dataset.fields.get(path)
+        if kind == "date":
+            return date.fromisoformat(value).toordinal() - EPOCH_DAY
+        if kind == "timestamp":
+            return micros_of(datetime.fromisoformat(value))
+        if entry is not None and entry.format in FORMATS:
+            return FORMATS[entry.format or ""].canonical(value)
+        return value
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 class _Judge:

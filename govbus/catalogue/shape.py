@@ -63,7 +63,7 @@ _NEUTRAL_GRANT = {
     "fields": {MENDED: "pass"},
 }
 
-_NEUTRAL_ENTRY: Mapping[str | int, Any] = {"grants": _NEUTRAL_GRANT, "divisions": "00"}
+_NEUTRAL_ENTRY: Mapping[str | int, Any] = {"grants": _NEUTRAL_GRANT, "checks": {"rule": MENDED}, "divisions": "00"}
 """What stands in for a wrong entry of a list, by the list's key. No division code begins with 0."""
 
 SECRET_GRADES = frozenset({"secret", "top_secret", "confidential", "l5", "涉密", "秘密", "机密", "绝密", "核密"})

@@ -8,7 +8,7 @@ two; it may suspect a sound record (an id of a foreigner), and never misses one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,7 +54,7 @@ class Structure:
         """Return the checks that the record *value* fails, in the order of their declaration."""
         return list(self._failing(lambda slot: value[bounds[slot] : bounds[slot + 1]]))
 
-    def failing_parts(self, parts: Mapping[int, bytes] | list[bytes] | tuple[bytes, ...]) -> list[Failure]:
+    def failing_parts(self, parts: Sequence[bytes]) -> list[Failure]:
         """Return the same of a record whose slices are given one by one."""
         return list(self._failing(lambda slot: parts[slot]))
 
@@ -63,6 +63,9 @@ class Structure:
             decision = decide(check, {name: decode(slice_of(slot)) for name, slot, decode in operands})
             if isinstance(decision, Fails):
                 yield Failure(check, decision)
+
+
+NO_CHECKS = Structure((), {})
 
 
 def slots_of(reader: RecordReader) -> dict[str, tuple[int, AvroType]]:

@@ -18,7 +18,7 @@ from govbus.codec.framing import header
 from govbus.codec.projection import Project, compile_view
 from govbus.codec.reader import Bounds, RecordReader
 from govbus.codec.schemas import CHANGED_AT_FIELD, Schema
-from govbus.codec.structure import Structure, slots_of
+from govbus.codec.structure import NO_CHECKS, Structure, slots_of
 from govbus.codec.upgrade import upgrade
 from govbus.kafka.revisions import Revision
 from govbus.rules import mask
@@ -35,7 +35,7 @@ class Writer:
     bounds: Callable[[bytes], Bounds]
     key: KeyOf
     failing_format: Callable[[bytes, Bounds], str | None]
-    structure: Structure
+    structure: Structure = NO_CHECKS
 
 
 class CompiledView:

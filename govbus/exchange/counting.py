@@ -11,8 +11,10 @@ from govbus import metrics
 from govbus.exchange.lag import Input, Lag
 from govbus.exchange.partition import AssignedPartition, Change
 from govbus.exchange.revision import CompiledRevision
+from govbus.rules.structural import OnFailure
 
 STATE_SECONDS = 5.0
+_OUTCOMES: Mapping[OnFailure, str] = {"reject": "rejected", "flag": "flagged"}
 
 
 class Counting:
@@ -36,6 +38,9 @@ class Counting:
             metrics.DATASET_MAX_AGE_SECONDS.labels(dataset=dataset).set(revision.max_age_seconds[dataset])
             for verdict in ("accepted", "duplicate", "stale"):
                 metrics.EXCHANGE_RECORDS.labels(dataset=dataset, verdict=verdict)
+            for check in revision.datasets[dataset].checks:
+                outcome = _OUTCOMES[check.on_failure]
+                metrics.EXCHANGE_CHECK_FAILURES.labels(dataset=dataset, rule=check.rule, outcome=outcome)
 
     def batch(self, partitions: Iterable[AssignedPartition], records: int, seconds: float) -> None:
         """Count a committed batch."""
@@ -55,6 +60,9 @@ class Counting:
                     metrics.DATASET_CHANGE_TIMESTAMP.labels(dataset=name).set(partition.clock_ms / 1000)
                 for reason, number in dataset.rejected.items():
                     metrics.EXCHANGE_REJECTED.labels(dataset=name, reason=reason).inc(number)
+                for (rule, on_failure), number in dataset.failed.items():
+                    outcome = _OUTCOMES[on_failure]
+                    metrics.EXCHANGE_CHECK_FAILURES.labels(dataset=name, rule=rule, outcome=outcome).inc(number)
                 if dataset.slow:
                     metrics.EXCHANGE_SLOW_PATH.labels(dataset=name).inc(dataset.slow)
                 if dataset.sent_at:

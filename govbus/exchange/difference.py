@@ -235,17 +235,9 @@ class PartitionExchange:
             if failing is not None:
                 self._reject(exchange, RejectReason.INVALID_VALUE, key, received, message, failing)
                 continue
-            flags: list[Failure] = []
-            if writer.structure:
-                failures = writer.structure.failing(value, bounds)
-                refused = next((each for each in failures if each.on_failure == "reject"), None)
-                if refused is not None:
-                    decision = refused.decision
-                    exchange.failed[decision.rule, "reject"] += 1
-                    reason = RejectReason.STRUCTURAL_CHECK
-                    self._reject(exchange, reason, key, received, message, decision.field, decision.rule)
-                    continue
-                flags = failures
+            failures = writer.structure.failing(value, bounds) if writer.structure else ()
+            if failures and self._rejected_by(failures, exchange, key, received, message):
+                continue
             # A positive version of eight bytes, as microseconds are: its bytes reversed order as the number does.
             usual = bounds[1] == 13 and not value[5] & 1
             if dataset.time_based and arrived_ms != limit_for:
@@ -286,7 +278,8 @@ class PartitionExchange:
                         self._reject(exchange, RejectReason.VERSION_CONFLICT, key, received, message)
                     continue
             exchange.accepted += 1
-            exchange.failed.update((each.decision.rule, each.on_failure) for each in flags)
+            if failures:
+                exchange.failed.update((each.decision.rule, each.on_failure) for each in failures)
             if dataset.epoch:
                 pending[state_key] = Held(dataset.epoch, 0, value).stored()
                 headers: Headers | None = [("epoch", b"%d" % dataset.epoch)]
@@ -495,6 +488,24 @@ class PartitionExchange:
             return RejectReason.NOT_FRAMED
         return self._unknown_schema(dataset, int.from_bytes(value[1:5], "big"))
 
+    def _rejected_by(
+        self,
+        failures: Sequence[Failure],
+        exchange: DatasetExchange,
+        key: bytes,
+        received: bytes,
+        message: Incoming,
+    ) -> bool:
+        """Put the record aside where a check that it fails says so; return whether one does."""
+        for each in failures:
+            if each.on_failure == "reject":
+                found = each.decision
+                exchange.failed[found.rule, "reject"] += 1
+                reason = RejectReason.STRUCTURAL_CHECK
+                self._reject(exchange, reason, key, received, message, found.field, found.rule)
+                return True
+        return False
+
     def _reject(
         self,
         exchange: DatasetExchange,
@@ -514,10 +525,7 @@ class PartitionExchange:
             ("partition", b"%d" % self.partition),
             ("offset", b"%d" % (message.offset() or 0)),
         ]
-        if path:
-            headers.append(("field", path.encode()))
-        if rule:
-            headers.append(("rule", rule.encode()))
+        headers += [(name, word.encode()) for name, word in (("field", path), ("rule", rule)) if word]
         if reason is RejectReason.OVERSIZE and value is not None:
             headers += [("sha256", hashlib.sha256(value).hexdigest().encode()), ("size", b"%d" % len(value))]
             value = None

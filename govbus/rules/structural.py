@@ -77,6 +77,7 @@ ABSENT = Undecided("an operand is absent")
 NO_ID = Undecided("not a citizen id in its canonical form")
 FOREIGNER = Undecided("the id of a foreigner (9...): no public standard says what its digits 2 to 17 mean")
 NO_SEX = Undecided("the code says neither male nor female")
+NO_DATES = Undecided("not two days or two moments")
 NO_STUDENT_ID = Undecided("a student number that is not made of an id (the letter is not G)")
 
 
@@ -219,8 +220,9 @@ def has_organisation_check(code: str) -> bool:
         return False
 
 
-def _date_order(values: _Values, _: Check) -> bool:
-    return bool(values["first"] <= values["then"])
+def _date_order(values: _Values, _: Check) -> bool | Undecided:
+    first, then = values["first"], values["then"]
+    return first <= then if isinstance(first, int) and isinstance(then, int) else NO_DATES
 
 
 def _value_set(values: _Values, check: Check) -> bool:

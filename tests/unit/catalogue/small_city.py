@@ -82,6 +82,10 @@ source:
   format: csv
   path: person/*.csv
   columns: {citizen_id: 身份证号}
+checks:
+  - {rule: birth_date_of_id, id: citizen_id, date: birth_date, on_failure: reject}
+  - {rule: sex_of_id, id: citizen_id, sex: sex, on_failure: flag}
+  - {rule: value_set, field: register_no, values: [7, 8], on_failure: flag}
 grants:
   - to: school
     purpose: places

@@ -18,6 +18,7 @@ from govbus.catalogue.views import share_views
 from govbus.rules.formats import FORMATS
 from govbus.rules.mask import parse_mask
 from govbus.rules.share import ShareView
+from govbus.rules.structural import RULES, parse_check
 
 TEXT = (Path(__file__).parents[3] / "docs" / "declarations.md").read_text(encoding="utf-8")
 
@@ -89,6 +90,27 @@ def test_every_code_is_described() -> None:
 def test_every_format_is_described() -> None:
     """The table of formats is that of the code."""
     assert {row[0].strip("`"): row[1] for row in rows("format")} == {name: each.title for name, each in FORMATS.items()}
+
+
+def test_every_rule_is_described() -> None:
+    """The table of structural checks is that of the code: each rule with its operands and settings, and what holds."""
+    told = {row[0].strip("`"): (set(re.findall(r"`([a-z_]+)`", row[1])), row[2]) for row in rows("rule")}
+    assert told.keys() == RULES.keys()
+    for name, rule in RULES.items():
+        words, title = told[name]
+        assert title == rule.title
+        assert words - {"male", "female"} == (set(rule.operands) | rule.settings) - {"male", "female"}
+
+
+def test_the_checks_shown_are_checks() -> None:
+    """Each check of the section on structural checks is one that is understood."""
+    import yaml
+
+    section = TEXT[TEXT.index("### Structural checks\n") : TEXT.index("### Grants\n")]
+    lines = re.findall(r"^      - (\{rule: .*\})$", section, re.M)
+    assert len(lines) == 6
+    for line in lines:
+        parse_check(yaml.safe_load(line))
 
 
 def test_masks_are_told_by_type() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from unit.catalogue.refusal import Refusal
+from unit.catalogue.refusals_checks import CHECK_REFUSALS
 from unit.catalogue.refusals_city import CITY_REFUSALS
 from unit.catalogue.refusals_datasets import DATASET_REFUSALS
 from unit.catalogue.refusals_elements import ELEMENT_REFUSALS
@@ -17,7 +18,15 @@ from unit.catalogue.small_city import TODAY, write_city
 from govbus.catalogue.check import check
 from govbus.catalogue.faults import FaultCode
 
-REFUSALS = [*FILE_REFUSALS, *WORD_REFUSALS, *DATASET_REFUSALS, *SHARING_REFUSALS, *CITY_REFUSALS, *ELEMENT_REFUSALS]
+REFUSALS = [
+    *FILE_REFUSALS,
+    *WORD_REFUSALS,
+    *DATASET_REFUSALS,
+    *CHECK_REFUSALS,
+    *SHARING_REFUSALS,
+    *CITY_REFUSALS,
+    *ELEMENT_REFUSALS,
+]
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.name)
