@@ -94,3 +94,21 @@ def test_dropping_a_row_condition_does_not_narrow() -> None:
     """All rows are more than some."""
     old = ShareView("s", "a", "d.x", "p", (("id", Pass()),), ("id",), Equals("id", "1"), Equals("id", "1"), None)
     assert not narrows(old, replace(old, grant_rows=None, ask_rows=None))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "narrower"),
+    [
+        ((), (("d.x", Equals("id", "1")),), True),
+        ((("d.x", Equals("id", "1")),), (("d.x", Equals("id", "2")),), True),
+        ((("d.x", Equals("id", "1")),), (("d.x", Equals("id", "1")),), False),
+        ((("d.x", Equals("id", "1")),), (), False),
+        ((("d.x", Equals("id", "1")),), (("d.y", Equals("id", "1")),), True),
+    ],
+)
+def test_a_condition_of_a_source_narrows_a_golden_view(
+    before: tuple[tuple[str, Condition], ...], after: tuple[tuple[str, Condition], ...], narrower: bool
+) -> None:
+    """A golden view shows less where the grant of one of its sources has a condition that it had not before."""
+    old = ShareView("s", "a", "golden.x", "p", (("id", Pass()),), ("id",), None, None, None, before)
+    assert narrows(old, replace(old, source_rows=after)) is narrower
