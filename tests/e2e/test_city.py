@@ -15,7 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
-from integration.exchange_bus import BAD, read_committed
+from integration.committed import read_committed
+from integration.exchange_bus import BAD
 from oracle import avro, views
 from oracle.avro import Record
 from oracle.views import Declared, Event, Latest, Table

@@ -12,18 +12,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from integration.exchange_bus import (
-    AID,
-    PERSON,
-    READING,
-    BusProcess,
-    ExchangeBus,
-    Seen,
-    citizen_id,
-    eventually,
-    person,
-    running,
-)
+from integration.bus_process import BusProcess, eventually, running
+from integration.committed import Seen
+from integration.exchange_bus import ExchangeBus
+from integration.tiny_city import AID, PERSON, READING, citizen_id, person
 
 from govbus.health import processes
 from govbus.kafka.settings import Settings

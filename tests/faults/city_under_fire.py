@@ -13,7 +13,9 @@ from typing import Any
 
 import psycopg
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
-from integration.exchange_bus import AID, PARTITIONS, PERSON, BusProcess, ExchangeBus, person
+from integration.bus_process import BusProcess
+from integration.exchange_bus import ExchangeBus
+from integration.tiny_city import AID, PARTITIONS, PERSON, person
 from oracle import avro, views
 from oracle.views import Event, Latest
 from psycopg.rows import dict_row

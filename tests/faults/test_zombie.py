@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec
-from integration.exchange_bus import AID, PARTITIONS, BusProcess, ExchangeBus, eventually, person, running
+from integration.bus_process import BusProcess, eventually, running
+from integration.exchange_bus import ExchangeBus
+from integration.tiny_city import AID, PARTITIONS, person
 
 from govbus.kafka.settings import Settings
 

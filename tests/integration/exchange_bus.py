@@ -9,21 +9,19 @@ from __future__ import annotations
 import copy
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import yaml
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
+from integration.committed import CommittedReader, Seen
+from integration.tiny_city import DOCUMENTS, MAX_RECORD_BYTES, PARTITIONS, PERSON, TODAY, Document
 from oracle import avro, views
 from oracle.avro import Record
 from oracle.views import Event, Latest
@@ -36,242 +34,8 @@ from govbus.kafka.settings import Settings
 from govbus.kafka.topics import Topics
 from govbus.ops.apply import apply
 
-PARTITIONS = 4
-TODAY = date(2026, 6, 1)
-MAX_RECORD_BYTES = 65_536
 BAD = ("test", b"bad")
 """The header by which a test tells its oracle that a raw record must have no effect."""
-PERSON, CAR, READING = "police.person", "police.car", "weather.reading"
-PLACES, STATISTICS, AID, HEAT = (
-    "school.places/police.person",
-    "school.statistics/police.person",
-    "care.aid/police.person",
-    "care.heat/weather.reading",
-)
-CARS = "care.aid/police.car"
-_CONTACT = {"role": "数据岗"}
-_LAW = "数据共享条例第三条"
-
-Document = dict[str, Any]
-
-
-def _grant(to: str, purpose: str, fields: Mapping[str, Any], **more: Any) -> Document:
-    return {"to": to, "purpose": purpose, "legal_basis": _LAW, "until": "2099-12-31", "fields": dict(fields), **more}
-
-
-def _department(name: str, title: str, code: str) -> Document:
-    return {"department": name, "title": title, "code": code, "region": "890000", "contact": _CONTACT}
-
-
-def _dataset(name: str, resource: str, **more: Any) -> Document:
-    return {
-        "dataset": name,
-        "title": name,
-        "resource_code": resource,
-        "share": "conditional",
-        "update": {"cycle": "daily"},
-        "region": "890000",
-        "legal_basis": _LAW,
-        "contact": _CONTACT,
-        "source": {"kind": "python"},
-        **more,
-    }
-
-
-def _subscriber(name: str, code: str) -> Document:
-    return {
-        "subscriber": name,
-        "title": name,
-        "code": code,
-        "clearance": "L3",
-        "region": "890000",
-        "contact": _CONTACT,
-    }
-
-
-def _ask(name: str, purpose: str, datasets: Document, delivery: Document | None = None) -> Document:
-    return {
-        "ask": name,
-        "purpose": purpose,
-        "legal_basis": _LAW,
-        "scenario": "核验",
-        "until": "2099-12-31",
-        "datasets": datasets,
-        "delivery": delivery or {"kind": "topic"},
-    }
-
-
-PASS_ALL = dict.fromkeys(("citizen_id", "name", "sex", "birth_date", "division", "income"), "pass")
-DOCUMENTS: Mapping[str, Document] = {
-    "schemas/elements.yaml": {
-        "purposes": {"places": "学位", "statistics": "统计", "aid": "救助", "heat": "高温"},
-        "code_lists": {"sex": {"1": "男", "2": "女"}},
-    },
-    "producers/police/department.yaml": _department("police", "公安局", "11890000008900038B"),
-    "producers/weather/department.yaml": _department("weather", "气象局", "11890000000009048L"),
-    "producers/police/person.yaml": _dataset(
-        "person",
-        "101001/000001",
-        subject="citizen_id",
-        key=["citizen_id"],
-        fields={
-            "citizen_id": {"title": "公民身份号码", "grade": "L3", "format": "citizen_id"},
-            "name": {"title": "姓名", "grade": "L3"},
-            "sex": {"title": "性别", "grade": "L2", "codes": "sex"},
-            "birth_date": {"title": "出生日期", "grade": "L3"},
-            "division": {"title": "区划", "grade": "L2"},
-            "income": {"title": "收入", "grade": "L3"},
-            "illness": {"title": "疾病", "grade": "L4"},
-        },
-        grants=[
-            _grant(
-                "school",
-                "places",
-                {"citizen_id": "pass", "name": {"mask": {"first": 1}}, "birth_date": "pass", "sex": "pass"},
-                rows={"birth_date": {"range": {"from": "2008-01-01", "to": "2020-12-31"}}},
-            ),
-            _grant(
-                "school",
-                "statistics",
-                {"citizen_id": "pseudonym", "division": {"generalise": {"division": 4}}, "income": "pass"},
-            ),
-            _grant("care", "aid", PASS_ALL),
-        ],
-    ),
-    "producers/police/car.yaml": _dataset(
-        "car",
-        "101001/000002",
-        subject="citizen_id",
-        key=["citizen_id", "plate"],
-        fields={
-            "citizen_id": {"title": "公民身份号码", "grade": "L3", "format": "citizen_id"},
-            "plate": {"title": "号牌", "grade": "L2"},
-            "seats": {"title": "座位", "grade": "L1"},
-        },
-        grants=[_grant("care", "aid", {"citizen_id": "pass", "plate": "pass", "seats": "pass"})],
-    ),
-    "producers/weather/reading.yaml": _dataset(
-        "reading",
-        "302022/000001",
-        share="unconditional",
-        openness="open",
-        subject="station",
-        key=["station"],
-        fields={"station": {"title": "站号", "grade": "L1"}, "heat": {"title": "气温", "grade": "L1"}},
-    ),
-    "schemas/police/person.avsc": {
-        "type": "record",
-        "name": "person",
-        "fields": [
-            {"name": "citizen_id", "type": "string"},
-            {"name": "name", "type": "string"},
-            {"name": "sex", "type": "string"},
-            {"name": "birth_date", "type": {"type": "int", "logicalType": "date"}},
-            {"name": "division", "type": ["null", "string"], "default": None},
-            {"name": "income", "type": ["null", "long"], "default": None},
-            {"name": "illness", "type": ["null", "string"], "default": None},
-        ],
-    },
-    "schemas/police/car.avsc": {
-        "type": "record",
-        "name": "car",
-        "fields": [
-            {"name": "citizen_id", "type": "string"},
-            {"name": "plate", "type": "string"},
-            {"name": "seats", "type": "int"},
-        ],
-    },
-    "schemas/weather/reading.avsc": {
-        "type": "record",
-        "name": "reading",
-        "fields": [{"name": "station", "type": "string"}, {"name": "heat", "type": "int"}],
-    },
-    "schemas/police/person.usual.pass.json": {
-        "citizen_id": "890201197806301238",
-        "name": "欧阳建国",
-        "sex": "1",
-        "birth_date": "1978-06-30",
-    },
-    "schemas/police/person.no_name.fail.json": {"citizen_id": "890201197806301238", "sex": "1"},
-    "schemas/police/car.usual.pass.json": {"citizen_id": "890201197806301238", "plate": "云A12345", "seats": 5},
-    "schemas/police/car.no_plate.fail.json": {"citizen_id": "890201197806301238", "seats": 5},
-    "schemas/weather/reading.usual.pass.json": {"station": "89001", "heat": 215},
-    "schemas/weather/reading.text.fail.json": {"station": "89001", "heat": "hot"},
-    "consumers/school/subscriber.yaml": _subscriber("school", "11890000008904143F"),
-    "consumers/care/subscriber.yaml": _subscriber("care", "118900000089041507"),
-    "consumers/school/places.yaml": _ask(
-        "places",
-        "places",
-        {
-            PERSON: {
-                "fields": {
-                    "citizen_id": "pass",
-                    "name": {"mask": {"first": 1}},
-                    "birth_date": {"generalise": "year"},
-                    "sex": "pass",
-                },
-                "rows": {"sex": {"equals": "1"}},
-            }
-        },
-    ),
-    "consumers/school/statistics.yaml": _ask(
-        "statistics",
-        "statistics",
-        {
-            PERSON: {
-                "fields": {
-                    "citizen_id": "pseudonym",
-                    "division": {"generalise": {"division": 4}},
-                    "income": {"generalise": {"band": 1000}},
-                }
-            }
-        },
-    ),
-    "consumers/care/aid.yaml": _ask(
-        "aid",
-        "aid",
-        {
-            PERSON: {"fields": PASS_ALL},
-            CAR: {"fields": {"citizen_id": "pass", "plate": "pass", "seats": "pass"}},
-        },
-    ),
-    "consumers/care/heat.yaml": _ask("heat", "heat", {READING: {"fields": {"station": "pass", "heat": "pass"}}}),
-}
-
-
-def citizen_id(number: int) -> str:
-    """Return the *number*-th valid citizen id of the fictional city (GB 11643, ISO 7064 MOD 11-2)."""
-    first = (
-        f"890201{2008 + number // 100_000 % 13}{1 + number // 9_000 % 11:02}{1 + number // 999 % 9:02}{number % 999:03}"
-    )
-    total = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(first))
-    return first + "10X98765432"[total % 11]
-
-
-def person(number: int, **changed: Any) -> Document:
-    """Return the *number*-th person, a child who is seen by every ask about persons."""
-    return {
-        "citizen_id": citizen_id(number),
-        "name": f"欧阳{number}",
-        "sex": "1",
-        "birth_date": date(2012, 1, 1).toordinal() - date(1970, 1, 1).toordinal() + number % 365,
-        "division": f"8902{number % 90 + 10}",
-        "income": number * 10,
-        "illness": None,
-        **changed,
-    }
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One record of a topic as a reader of committed records gets it."""
-
-    key: bytes | None
-    value: bytes | None
-    partition: int
-    offset: int
-    headers: tuple[tuple[str, bytes], ...]
-    timestamp_ms: int
 
 
 class ExchangeBus:
@@ -305,6 +69,7 @@ class ExchangeBus:
                 "message.max.bytes": 40_000_000,
             }
         )
+        self._reader = CommittedReader(settings)
         self._clock = time.time_ns() // 1000 - 60_000_000
         self.revision: Revision
         self.also_known: dict[str, list[tuple[int, Any]]] = {}
@@ -441,7 +206,7 @@ class ExchangeBus:
 
     def read(self, topic: str) -> list[Seen]:
         """Return every committed record of *topic*, per partition in order, up to its present end."""
-        return read_committed(self.settings, topic)
+        return self._reader.read(topic)
 
     def shared(self, view: str) -> dict[bytes, bytes]:
         """Return what a subscriber holds who read its whole share topic: key -> value without the framing.
@@ -534,103 +299,3 @@ def _record(schema: Any) -> Record:
     kind = avro.parse(schema)
     assert isinstance(kind, Record)
     return kind
-
-
-def read_committed(settings: Settings, topic: str) -> list[Seen]:
-    """Return every committed record of *topic* up to its end as it is now, waiting for open transactions."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.need_bootstrap_servers(),
-            "group.id": "test",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "enable.auto.commit": False,
-            "fetch.wait.max.ms": 20,
-            "fetch.message.max.bytes": 8_000_000,
-        }
-    )
-    try:
-        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30) for p in partitions}
-        missing = {p for p, (low, high) in ends.items() if low < high}
-        consumer.assign([TopicPartition(topic, p, ends[p][0]) for p in missing])
-        found: list[Seen] = []
-        deadline = time.monotonic() + 60
-        while missing:
-            assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
-            for message in consumer.consume(1_000, 0.1):
-                error = message.error()
-                if error is not None:
-                    assert error.code() == KafkaError._PARTITION_EOF, error
-                    if message.offset() >= ends[message.partition()][1]:
-                        missing.discard(message.partition())
-                    continue
-                key, value = message.key(), message.value()
-                headers = tuple(message.headers() or ())
-                found.append(Seen(key, value, message.partition(), message.offset(), headers, message.timestamp()[1]))
-    finally:
-        consumer.close()
-    return sorted(found, key=lambda seen: (seen.partition, seen.offset))
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60, pause_seconds: float = 0.05) -> None:
-    """Wait until *condition* holds. Fails when it does not come about."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come about"
-        time.sleep(pause_seconds)
-
-
-class BusProcess:
-    """One govbus command as a process of its own. Ended with the context, if it has not ended by then."""
-
-    def __init__(self, bus: ExchangeBus, *words: str, environment: Mapping[str, str] | None = None) -> None:
-        folder = bus.settings.home / "test-output"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.output = folder / f"{words[0]}-{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", "govbus", "--city", str(bus.settings.city_dir), *words]
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                command, env=bus.environment() | dict(environment or {}), stdout=output, stderr=subprocess.STDOUT
-            )
-
-    @property
-    def said(self) -> str:
-        """What it printed and logged."""
-        return self.output.read_text()
-
-    @property
-    def running(self) -> bool:
-        return self.process.poll() is None
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def wait(self, seconds: float = 90) -> int:
-        """Return its exit code once it has ended by itself."""
-        return self.process.wait(seconds)
-
-    def wait_until_says(self, text: str, seconds: float = 60) -> None:
-        eventually(lambda: text in self.said or not self.running, seconds)
-        assert text in self.said, self.said
-
-    def kill(self) -> None:
-        """End it as a power cut would. Fails if it had ended before."""
-        assert self.running, f"it ended by itself:\n{self.said}"
-        self.process.kill()
-        self.process.wait(30)
-
-    def __enter__(self) -> BusProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.running:
-            self.process.kill()
-            self.process.wait(30)
-
-
-@contextmanager
-def running(bus: ExchangeBus, *words: str, **more: Any) -> Iterator[BusProcess]:
-    """Yield a running govbus command."""
-    with BusProcess(bus, *words, **more) as process:
-        yield process

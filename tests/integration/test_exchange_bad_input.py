@@ -16,18 +16,9 @@ from zlib import crc32
 
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-from integration.exchange_bus import (
-    AID,
-    CAR,
-    PARTITIONS,
-    PERSON,
-    READING,
-    STATISTICS,
-    ExchangeBus,
-    citizen_id,
-    person,
-    running,
-)
+from integration.bus_process import running
+from integration.exchange_bus import ExchangeBus
+from integration.tiny_city import AID, CAR, PARTITIONS, PERSON, READING, STATISTICS, citizen_id, person
 from oracle.avro import varint
 from stack_fixture import RunningStack
 

@@ -11,19 +11,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-from integration.exchange_bus import (
-    AID,
-    PARTITIONS,
-    PERSON,
-    PLACES,
-    BusProcess,
-    ExchangeBus,
-    Seen,
-    citizen_id,
-    eventually,
-    person,
-    running,
-)
+from integration.bus_process import BusProcess, eventually, running
+from integration.committed import Seen
+from integration.exchange_bus import ExchangeBus
+from integration.tiny_city import AID, PARTITIONS, PERSON, PLACES, citizen_id, person
 from rocksdict import AccessType, Options, Rdict
 
 from govbus import metrics

@@ -9,20 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.exchange_bus import (
-    AID,
-    CAR,
-    CARS,
-    PERSON,
-    PLACES,
-    STATISTICS,
-    BusProcess,
-    ExchangeBus,
-    Seen,
-    citizen_id,
-    eventually,
-    person,
-)
+from integration.bus_process import BusProcess, eventually
+from integration.committed import Seen
+from integration.exchange_bus import ExchangeBus
+from integration.tiny_city import AID, CAR, CARS, PERSON, PLACES, STATISTICS, citizen_id, person
 
 from govbus.exchange import inputs
 from govbus.kafka.settings import Settings

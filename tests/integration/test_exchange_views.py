@@ -8,7 +8,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from integration.exchange_bus import (
+from integration.exchange_bus import ExchangeBus
+from integration.tiny_city import (
     AID,
     CAR,
     CARS,
@@ -18,7 +19,6 @@ from integration.exchange_bus import (
     PLACES,
     READING,
     STATISTICS,
-    ExchangeBus,
     citizen_id,
     person,
 )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.exchange_bus import CAR, PARTITIONS, PERSON, ExchangeBus, citizen_id, person
+from integration.exchange_bus import ExchangeBus
+from integration.tiny_city import CAR, PARTITIONS, PERSON, citizen_id, person
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 

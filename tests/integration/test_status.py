@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from integration.exchange_bus import PERSON, READING, ExchangeBus, person
+from integration.exchange_bus import ExchangeBus
+from integration.tiny_city import PERSON, READING, person
 from typer.testing import CliRunner
 
 from govbus.adapters.link import Link
