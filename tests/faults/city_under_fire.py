@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from integration.bus_process import BusProcess
 from integration.exchange_bus import ExchangeBus
 from integration.tiny_city import AID, PARTITIONS, PERSON, person
@@ -21,6 +24,8 @@ from oracle.views import Event, Latest
 from psycopg.rows import dict_row
 
 from govbus.exchange import inputs
+from govbus.kafka import clients
+from govbus.kafka.offsets import committed_of
 from govbus.kafka.settings import Settings
 
 EPOCH = date(1970, 1, 1).toordinal()
@@ -34,7 +39,7 @@ class CityUnderFire:
     `truth` is what the files say: citizen id -> the newest row, None where it was deleted.
     """
 
-    def __init__(self, settings: Settings, prefix: str, folder: Path, seed: int) -> None:
+    def __init__(self, settings: Settings, prefix: str, folder: Path, seed: int, *, supervised: bool = False) -> None:
         self.schema = f"k_{prefix.rstrip('.')}"
         self.bus = ExchangeBus(settings, prefix, folder, edit=self._edit)
         self.drop = settings.home / "drop" / "police"
@@ -48,6 +53,8 @@ class CityUnderFire:
         self._writer = threading.Thread(target=self._write_on, daemon=True)
         self.reader = CommittedReader(settings, self.bus.topics.share(AID))
         self.processes: dict[str, BusProcess] = {}
+        self._more = {"worker": ("--supervise",)} if supervised else {}
+        self._onlooker = clients.consumer(settings, self.bus.topics.exchange_group)
 
     def _edit(self, documents: Any) -> None:
         documents["producers/police/person.yaml"] |= {
@@ -107,7 +114,7 @@ class CityUnderFire:
     # --- processes ----------------------------------------------------------------------------------------------------
 
     def start(self, kind: str) -> None:
-        self.processes[kind] = BusProcess(self.bus, *COMMANDS[kind])
+        self.processes[kind] = BusProcess(self.bus, *COMMANDS[kind], *self._more.get(kind, ()))
 
     def kill_amid_work(self, kind: str) -> None:
         """kill -9 *kind*'s process while it has input before it that is not exchanged, and start it anew.
@@ -145,18 +152,36 @@ class CityUnderFire:
             assert time.monotonic() < deadline, "it does not come about"
             time.sleep(0.01)
 
-    def start_the_ended(self) -> None:
-        """Start those anew that ended by themselves, as a supervisor would."""
-        for kind, process in list(self.processes.items()):
-            if not process.running:
-                self.start(kind)
+    @contextmanager
+    def frozen_amid_work(self, kind: str) -> Iterator[None]:
+        """Within the context *kind*'s process stands still, with a transaction open or input before it: no chance."""
+        for _ in range(50):
+            self._until(lambda: self._is_amid_work(kind))
+            self._signal(kind, signal.SIGSTOP)
+            if wanted_and_not_done(WANTED[kind](self), DONE[kind](self)):
+                break
+            self._signal(kind, signal.SIGCONT)
+        else:
+            raise AssertionError(f"the {kind} was never hit at work")
+        try:
+            yield
+        finally:
+            self.thaw(kind)
+
+    def thaw(self, kind: str) -> None:
+        """Let a frozen process go on."""
+        self._signal(kind, signal.SIGCONT)
+
+    def _signal(self, kind: str, number: signal.Signals) -> None:
+        os.killpg(self.processes[kind].process.pid, number)
 
     def wait_for_progress(self) -> None:
-        """Wait until each kind of process has moved on; those that end by themselves meanwhile are started anew."""
+        """Wait until each kind of process has moved on; none may end by itself."""
         before = {kind: sum(done(self).values()) for kind, done in DONE.items()}
 
         def moved() -> bool:
-            self.start_the_ended()
+            for process in self.processes.values():
+                assert process.running, process.said
             return all(sum(done(self).values()) > before[kind] for kind, done in DONE.items())
 
         self._until(moved, 120)
@@ -167,7 +192,9 @@ class CityUnderFire:
         self._writer.join(30)
         self._until(lambda: not self.unread_files(), 120)
         for kind, words in FINISHED.items():
-            self.processes.pop(kind).__exit__()
+            process = self.processes.pop(kind)
+            process.signal(signal.SIGTERM)
+            assert process.wait() == 0, process.said
             last = BusProcess(self.bus, *words)
             assert last.wait(120) == 0, last.said
 
@@ -176,6 +203,7 @@ class CityUnderFire:
         for process in self.processes.values():
             process.__exit__()
         self.reader.stop()
+        self._onlooker.close()
         with psycopg.connect(self.bus.settings.need_postgres_url(), autocommit=True) as connection:
             connection.execute(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE")
 
@@ -188,11 +216,8 @@ class CityUnderFire:
     def exchanged(self) -> dict[str, int]:
         """Return the offsets that the workers' group has committed of the raw topic."""
         raw = self.bus.topics.raw(PERSON)
-        asked = ConsumerGroupTopicPartitions(
-            self.bus.topics.exchange_group, [TopicPartition(raw, number) for number in range(PARTITIONS)]
-        )
-        (future,) = self.bus.admin.list_consumer_group_offsets([asked]).values()
-        return {f"{raw}/{each.partition}": max(0, each.offset) for each in future.result(30).topic_partitions}
+        found = committed_of(self._onlooker, [(raw, number) for number in range(PARTITIONS)])
+        return {f"{raw}/{number}": offset for (_, number), offset in found.items()}
 
     def delivered(self) -> dict[str, int]:
         """Return the positions that the sink keeps in the subscriber's database."""
