@@ -17,7 +17,7 @@ from itertools import groupby
 from typing import Protocol
 
 from govbus.exchange.difference import HOUR_MS, ActiveView, Output, Touched
-from govbus.exchange.golden import BoundDataset, CompiledGolden, Said
+from govbus.exchange.golden import Absence, BoundDataset, CompiledGolden, Said
 from govbus.exchange.held import Held
 from govbus.exchange.said import packed, unpacked
 from govbus.exchange.state import PartitionState
@@ -57,6 +57,9 @@ class EntityChecks:
         state.checkpoint.counts[golden.id] = self.counts
         self._counted: Counter[Counted] = Counter()
         self.sent_at: list[int] = []
+        """Of each record that changed a share view of the golden view: when it was published, in milliseconds."""
+        self.sent_changed: list[int] = []
+        """Of the same records: when their source changed them."""
         self.spoke = False
         self._state = state
         self._holding = holding
@@ -75,10 +78,13 @@ class EntityChecks:
     def take(self, number: int, touched: Iterable[Touched], clock_ms: int) -> None:
         """Take in what happened to records of the bound dataset *number*, in order; *clock_ms* is the brokers'."""
         bound = self.golden.datasets[number]
-        for key, before, after in touched:
+        for key, before, after, arrived_ms in touched:
             subject = key if bound.single else subject_of(key)
-            if self.golden.is_id(subject):
-                self._take(bound, subject, key, before, after, clock_ms)
+            if self.golden.is_id(subject) and self._take(bound, subject, key, before, after, clock_ms):
+                self.sent_at.append(arrived_ms)
+                now = None if after is None else _says(bound, key, after)
+                changed_ms = arrived_ms if now is None else now.report.changed_at // 1000
+                self.sent_changed.append(max(1, min(arrived_ms, changed_ms)))
 
     def _take(
         self,
@@ -88,7 +94,8 @@ class EntityChecks:
         stored_before: bytes | None,
         stored_after: bytes | None,
         clock_ms: int,
-    ) -> None:
+    ) -> bool:
+        """Take in what happened to one record; return whether a share view was sent something because of it."""
         said_before = self._said(subject)
         if bound.single and stored_before is not None:
             # The report's times may be newer than what was taken down: only bound values are followed always.
@@ -102,10 +109,10 @@ class EntityChecks:
             # The record that spoke for its dataset is gone or fell back: the next one speaks.
             said_after[bound.number] = self._latest(bound, subject)
         else:
-            return
-        if said_after != said_before:
-            clock_micros = clock_ms * 1000
-            self._moved(subject, said_before, said_after, clock_micros, clock_ms, taken=bound.number)
+            return False
+        if said_after == said_before:
+            return False
+        return self._moved(subject, said_before, said_after, clock_ms * 1000, clock_ms, taken=bound.number)
 
     def tick(self, clock_ms: int, most: int) -> bool:
         """Judge anew up to *most* entities that are due at *clock_ms*; return whether more are."""
@@ -133,8 +140,11 @@ class EntityChecks:
         clock_ms: int,
         *,
         taken: int | None = None,
-    ) -> None:
-        """Put out what changes for *subject*; *taken* is the dataset whose record is at hand in both."""
+    ) -> bool:
+        """Put out what changes for *subject*; *taken* is the dataset whose record is at hand in both.
+
+        Returns whether a share view was sent something.
+        """
         golden, clock_micros = self.golden, clock_ms * 1000
         was, now = golden.evaluate(said_before, before_micros), golden.evaluate(said_after, clock_micros)
         if (was is not None and was.unsettled) or (now is not None and now.unsettled):
@@ -143,8 +153,9 @@ class EntityChecks:
             said_after = self._dated(subject, said_after, taken)
             was, now = golden.evaluate(said_before, before_micros), golden.evaluate(said_after, clock_micros)
             self.spoke = True
-        self.put(subject, was, said_before, now, said_after, clock_ms)
+        sent = self.put(subject, was, said_before, now, said_after, clock_ms)
         self._hold(subject, now, said_after)
+        return sent
 
     def put(
         self,
@@ -154,17 +165,26 @@ class EntityChecks:
         now: Evaluation | None,
         said_after: Sequence[Said | None],
         clock_ms: int,
-    ) -> None:
-        """Put out the difference of the golden view, the discrepancy view, and every share view of the former."""
+    ) -> bool:
+        """Put out the difference of the golden view, the discrepancy view, and every share view of the former.
+
+        Returns whether a share view was sent something.
+        """
         golden = self.golden
         stands = (golden, was, said_before), (golden, now, said_after)
         outputs = golden_difference(subject, *stands, self._holding.partition)
+        internal = len(outputs)
         self._count(was, now)
         for active in self.views:
             shown_before = golden.shown(active.view.view.id, subject, was, said_before)
-            shown_after = golden.shown(active.view.view.id, subject, now, said_after)
-            if shown_after is None:
-                active.withheld += 1
+            found = golden.shown_or_absent(active.view.view.id, subject, now, said_after)
+            if isinstance(found, Absence):
+                shown_after = None
+                active.withheld += found is Absence.ROW_CONDITION
+                active.unmaskable += found is Absence.UNMASKABLE
+                active.no_source += found is Absence.NO_SOURCE
+            else:
+                shown_after = found
             if shown_before == shown_after:
                 active.unchanged += 1
                 continue
@@ -177,6 +197,7 @@ class EntityChecks:
             outputs.append((active.view.topic, shown_after, key, partition, None, None, hour, None))
         self._holding.outputs += outputs
         self.spoke = self.spoke or bool(outputs)
+        return len(outputs) > internal
 
     def _count(self, was: Evaluation | None, now: Evaluation | None) -> None:
         before, after = (() if each is None else each.results for each in (was, now))
@@ -228,6 +249,13 @@ class EntityChecks:
         self.unsettled[subject] = due
         if due < NEVER:
             heapq.heappush(self._heap, (due, subject))
+
+    def forget_counts(self) -> None:
+        """Start counting anew: the batch was counted, or dropped."""
+        self.sent_at.clear()
+        self.sent_changed.clear()
+        for view in self.views:
+            view.forget_counts()
 
     def keep(self) -> None:
         """The batch is committed."""
@@ -282,7 +310,9 @@ class EntityChecks:
         clock_micros = clock_ms * 1000
         for count, (subject, said) in enumerate(found, 1):
             now = self.golden.evaluate(said, clock_micros)
-            was = None if only is None else self.golden.evaluate(self._said(subject), clock_micros)
+            # Counted was what held until it came due, whether or not that has been judged in the meantime.
+            counted_at = min(clock_micros, self.unsettled.get(subject, NEVER) - 1)
+            was = None if only is None else self.golden.evaluate(self._said(subject), counted_at)
             self._count(was, now)
             self._hold(subject, now, said)
             if count % 2_000 == 0:
@@ -314,7 +344,10 @@ def entities(
     def of(bound: BoundDataset) -> Iterator[tuple[bytes, BoundDataset, bytes, bytes]]:
         begin = None if after is None else after + (b"" if bound.single else b"\x1f\xff")
         for key, stored in state.records(bound.dataset.id, after=begin):
-            yield (key if bound.single else subject_of(key)), bound, key, stored
+            subject = key if bound.single else subject_of(key)
+            # Other subjects may hold characters below the separator: their keys would break the order of subjects.
+            if golden.is_id(subject):
+                yield subject, bound, key, stored
 
     together = merge(*(of(bound) for bound in golden.datasets), key=lambda each: each[0])
     for subject, records in groupby(together, key=lambda each: each[0]):
@@ -324,7 +357,7 @@ def entities(
             known = said[bound.number]
             if each is not None and (known is None or _order(each) > _order(known)):
                 said[bound.number] = each
-        if golden.is_id(subject) and any(said):
+        if any(said):
             yield subject, said
 
 
