@@ -1,4 +1,7 @@
-"""Canaries in fields that nobody was granted: no byte of a share topic, a log, a metric or foreign reject has one."""
+"""Canaries in fields that nobody was granted: no byte of a share topic, a log, a metric or foreign reject has one.
+
+Topics are read twice: as a consumer sees them, and as they lie in the broker's own log segments.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,11 @@ from integration.bus_process import BusProcess, eventually, running
 from integration.committed import Seen
 from integration.exchange_bus import ExchangeBus
 from integration.tiny_city import AID, PERSON, READING, citizen_id, person
+from log_segments import payloads
 
 from govbus.health import processes
 from govbus.kafka.settings import Settings
+from govbus.ops.stack import Stack
 
 pytestmark = pytest.mark.stack
 
@@ -132,8 +137,11 @@ class WatchedBus:
 
 
 @pytest.fixture(scope="module")
-def watched(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedBus]:
+def watched(killable_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedBus]:
+    # A stack of our own, for its broker's folder is looked into.
     from conftest import _delete_topics
+
+    stack = killable_stack
 
     prefix = f"t{secrets.token_hex(3)}."
     folder = tmp_path_factory.mktemp("leak")
@@ -166,6 +174,22 @@ def test_no_share_topic_has_an_ungranted_value(watched: WatchedBus) -> None:
             assert watched.holding(bus.topics.share(view), watched.name) == []
     pseudonymised = bus.topics.share("school.statistics/police.person")
     assert not any(watched.holding(pseudonymised, citizen_id(number)) for number in range(2, 12))
+
+
+def test_no_share_segment_has_an_ungranted_value(watched: WatchedBus, killable_stack: Stack) -> None:
+    """Nor do the broker's log segments of share topics: what was aborted or superseded lies there too."""
+    data, topics = killable_stack.home / "stack" / "kafka" / "data", watched.bus.topics
+
+    def lies_in(topic: str, canary: str) -> bool:
+        return any(canary.encode() in records for records in payloads(data, topic))
+
+    for canary in (watched.secret, watched.name):
+        assert lies_in(topics.raw(PERSON), canary)
+        assert lies_in(topics.current(PERSON), canary)
+    assert lies_in(topics.share(AID), watched.name)
+    for view in watched.bus.revision.view_schema_ids:
+        assert not lies_in(topics.share(view), watched.secret)
+        assert not (view.startswith("school.") and lies_in(topics.share(view), watched.name))
 
 
 def test_other_departments_rejects_have_nothing(watched: WatchedBus) -> None:
