@@ -9,35 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 from govbus.catalogue.avro_fields import avro_fields
-from govbus.catalogue.entailment import Movement, movement
+from govbus.catalogue.change import Change
 from govbus.catalogue.evolution import Refusal, change_refusals
 from govbus.catalogue.golden import GOLDEN, golden_datasets
 from govbus.catalogue.model import Ask, Catalogue, City, Dataset
+from govbus.catalogue.plan_elements import (
+    AuthorityChange,
+    ElementChange,
+    GoldenChange,
+    ReportChange,
+    authority_changes,
+    element_changes,
+    golden_changes,
+    report_changes,
+)
+from govbus.catalogue.plan_views import ViewChange, view_changes
 from govbus.catalogue.topics import Topics
-from govbus.catalogue.views import grant_for, share_views
+from govbus.catalogue.views import share_views
 from govbus.errors import Fault
-from govbus.rules.mask import Mask, declared
 from govbus.rules.share import ShareView, Withheld, WithheldReason
-
-
-@dataclass(frozen=True)
-class Change:
-    """A value before and after, as declared."""
-
-    before: Any
-    after: Any
-
-
-@dataclass(frozen=True)
-class RowChange:
-    """A row condition before and after, as declared; `rows` says what that does to the rows released."""
-
-    before: Any
-    after: Any
-    rows: Movement
 
 
 @dataclass(frozen=True)
@@ -48,36 +41,6 @@ class SchemaChange:
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
-
-
-ViewKind = Literal["new", "changed", "ended", "withheld", "released"]
-
-
-@dataclass(frozen=True)
-class ViewChange:
-    """What changes for one subscriber in one dataset of one ask.
-
-    new: asked for the first time; ended: asked no more; withheld: the owner's grant is gone; released: there again.
-    """
-
-    view: str
-    subscriber: str
-    ask: str
-    dataset: str
-    kind: ViewKind
-    gained: tuple[tuple[str, Any], ...] = ()
-    lost: tuple[str, ...] = ()
-    masks: tuple[tuple[str, Change], ...] = ()
-    grant_rows: RowChange | None = None
-    ask_rows: RowChange | None = None
-    until: Change | None = None
-    key_in_clear: Change | None = None
-    reason: str | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        changes = (self.grant_rows, self.ask_rows, self.until, self.key_in_clear)
-        return self.kind == "changed" and not (self.gained or self.lost or self.masks or any(changes))
 
 
 @dataclass(frozen=True)
@@ -103,6 +66,10 @@ class Plan:
     datasets_added: tuple[str, ...] = ()
     datasets_removed: tuple[str, ...] = ()
     schemas: tuple[SchemaChange, ...] = ()
+    elements: tuple[ElementChange, ...] = ()
+    authorities: tuple[AuthorityChange, ...] = ()
+    reports: tuple[ReportChange, ...] = ()
+    golden: tuple[GoldenChange, ...] = ()
     asks_added: tuple[str, ...] = ()
     asks_ended: tuple[str, ...] = ()
     deliveries: tuple[tuple[str, Change], ...] = ()
@@ -126,7 +93,8 @@ class Plan:
             self.schemas,
         )
         more = (self.asks_added, self.asks_ended, self.deliveries, self.views, self.pseudonym_keys, self.other)
-        return not (self.first or any(moving) or any(more) or self.refusals)
+        crosschecked = (self.elements, self.authorities, self.reports, self.golden)
+        return not (self.first or any(moving) or any(more) or any(crosschecked) or self.refusals)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -156,17 +124,22 @@ def plan(
     before_topics, after_topics = topic_names(applied), topic_names(wanted)
     made = tuple(sorted(after_topics - before_topics))
     changes = tuple(_schema_changes(applied, wanted))
-    views = tuple(_view_changes(before_views, after_views, applied, wanted))
+    views = tuple(view_changes(before_views, after_views, applied, wanted))
+    golden = tuple(golden_changes(applied, wanted))
     return Plan(
         first=applied is None,
         city=tuple(_settings(applied, wanted)),
         topics_created=made,
         topics_kept=tuple(sorted(after_topics & before_topics)),
         topics_left=tuple(sorted(before_topics - after_topics)),
-        subjects=tuple(sorted(_subjects(applied, wanted, made, changes, views))),
+        subjects=tuple(sorted(_subjects(wanted, made, changes, views, golden))),
         datasets_added=_added(applied.datasets if applied else {}, wanted.datasets),
         datasets_removed=_added(wanted.datasets, applied.datasets if applied else {}),
         schemas=changes,
+        elements=tuple(element_changes(applied, wanted)),
+        authorities=tuple(authority_changes(applied, wanted)),
+        reports=tuple(report_changes(applied, wanted)),
+        golden=golden,
         asks_added=_added(applied.asks if applied else {}, wanted.asks),
         asks_ended=_added(wanted.asks, applied.asks if applied else {}),
         deliveries=tuple(_deliveries(applied, wanted)),
@@ -243,11 +216,11 @@ def _schema_changes(applied: Catalogue | None, wanted: Catalogue) -> Iterator[Sc
 
 
 def _subjects(
-    applied: Catalogue | None,
     wanted: Catalogue,
     made: Sequence[str],
     changes: Sequence[SchemaChange],
     views: Sequence[ViewChange],
+    golden: Sequence[GoldenChange],
 ) -> set[str]:
     """Return the registry subjects that a new topic or a changed schema gives another schema."""
     topics = Topics(wanted.city.topic_prefix)
@@ -258,85 +231,7 @@ def _subjects(
     for view in views:
         if view.kind == "changed" and (view.gained or view.lost or view.masks):
             names.add(topics.subject(topics.share(view.view)))
-    return names
-
-
-def _view_changes(
-    before: Mapping[str, ShareView | Withheld],
-    after: Mapping[str, ShareView | Withheld],
-    applied: Catalogue | None,
-    wanted: Catalogue,
-) -> Iterator[ViewChange]:
-    for name in sorted(before.keys() | after.keys()):
-        old, new = before.get(name), after.get(name)
-        some = new or old
-        assert some is not None
-        place = (name, some.subscriber, some.ask, some.dataset)
-        if new is None:
-            yield ViewChange(*place, "ended", lost=_paths(old))
-        elif isinstance(new, Withheld):
-            if isinstance(old, ShareView):
-                yield ViewChange(*place, "withheld", lost=_paths(old), reason=str(new.reason))
-            elif old is None:
-                yield ViewChange(*place, "new", reason=str(new.reason))
-        elif not isinstance(old, ShareView):
-            conditions = _conditions(wanted, new)
-            yield ViewChange(
-                *place,
-                "new" if old is None else "released",
-                gained=tuple((path, declared(mask)) for path, mask in new.fields),
-                grant_rows=None if conditions[0] is None else RowChange(None, conditions[0], "narrower"),
-                ask_rows=None if conditions[1] is None else RowChange(None, conditions[1], "narrower"),
-                until=Change(None, _day(new.until)),
-                key_in_clear=None if new.key_in_clear else Change(None, False),
-            )
-        else:
-            assert applied is not None
-            change = _changed(place, old, new, _conditions(applied, old), _conditions(wanted, new))
-            if not change.is_empty:
-                yield change
-
-
-def _paths(view: ShareView | Withheld | None) -> tuple[str, ...]:
-    return tuple(path for path, _ in view.fields) if isinstance(view, ShareView) else ()
-
-
-def _changed(
-    place: tuple[str, str, str, str], old: ShareView, new: ShareView, rows: tuple[Any, Any], new_rows: tuple[Any, Any]
-) -> ViewChange:
-    before: Mapping[str, Mask] = dict(old.fields)
-    after: Mapping[str, Mask] = dict(new.fields)
-    return ViewChange(
-        *place,
-        "changed",
-        gained=tuple((path, declared(mask)) for path, mask in after.items() if path not in before),
-        lost=tuple(path for path in before if path not in after),
-        masks=tuple(
-            (path, Change(declared(before[path]), declared(mask)))
-            for path, mask in after.items()
-            if path in before and before[path] != mask
-        ),
-        grant_rows=_row_change(rows[0], new_rows[0], movement(old.grant_rows, new.grant_rows)),
-        ask_rows=_row_change(rows[1], new_rows[1], movement(old.ask_rows, new.ask_rows)),
-        until=None if old.until == new.until else Change(_day(old.until), _day(new.until)),
-        key_in_clear=None if old.key_in_clear == new.key_in_clear else Change(old.key_in_clear, new.key_in_clear),
-    )
-
-
-def _row_change(before: Any, after: Any, rows: Movement) -> RowChange | None:
-    return None if rows == "same" else RowChange(before, after, rows)
-
-
-def _conditions(catalogue: Catalogue, view: ShareView) -> tuple[Any, Any]:
-    """Return the row conditions of grant and ask as they were declared."""
-    dataset = catalogue.datasets[view.dataset]
-    grant = grant_for(dataset, view.subscriber, view.purpose) if dataset.share == "conditional" else None
-    ask: Ask = catalogue.asks[f"{view.subscriber}.{view.ask}"]
-    return (None if grant is None else grant.rows, ask.datasets[view.dataset].rows)
-
-
-def _day(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
+    return names | {topics.subject(topics.golden(each.view)) for each in golden if each.kind == "changed"}
 
 
 def _deliveries(applied: Catalogue | None, wanted: Catalogue) -> Iterator[tuple[str, Change]]:
@@ -350,8 +245,11 @@ def _other(applied: Catalogue | None, wanted: Catalogue) -> Iterator[str]:
     """Yield what else is declared differently, so that an applied revision never differs in silence."""
     if applied is None:
         return
-    if applied.vocabulary != wanted.vocabulary:
+    old_words, new_words = applied.vocabulary, wanted.vocabulary
+    if (old_words.purposes, old_words.code_lists) != (new_words.purposes, new_words.code_lists):
         yield "purposes or code lists (schemas/elements.yaml)"
+    if (old_words.entities, old_words.code_maps) != (new_words.entities, new_words.code_maps):
+        yield "entities or code maps (schemas/elements.yaml)"
     rooms: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...] = (
         ("department", applied.departments, wanted.departments),
         ("subscriber", applied.subscribers, wanted.subscribers),

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from govbus.catalogue.change import Change
 from govbus.catalogue.check import Checked
-from govbus.catalogue.plan import Change, Plan, RowChange, ViewChange
+from govbus.catalogue.plan import Plan
+from govbus.catalogue.plan_views import RowChange, ViewChange
 from govbus.errors import Fault
 from govbus.kafka.revisions import Revision
 from govbus.ops.apply import Applied
@@ -110,6 +112,7 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
             if paths:
                 yield mark, f"schema of {schema.dataset} {word} {', '.join(paths)}"
         yield from (("~", f"schema of {schema.dataset} changes {path}") for path in schema.changed)
+    yield from _element_lines(plan)
     for view in plan.views:
         yield from _view_lines(view)
     for ask, change in plan.deliveries:
@@ -125,6 +128,35 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "+", f"{_count(len(plan.subjects), 'registry subject')} with a new schema: {_names(plan.subjects)}"
     if plan.topics_left:
         yield "-", f"no longer used, and left to be emptied: {_names(plan.topics_left)}"
+
+
+def _element_lines(plan: Plan) -> Iterator[tuple[str, str]]:
+    for element in plan.elements:
+        if element.kind != "changed":
+            yield ("+", f"element {element.element}") if element.kind == "new" else ("-", f"element {element.element}")
+        for word, change in element.changes:
+            yield "~", f"element {element.element} {word}: {_shown(change.before)} becomes {_shown(change.after)}"
+    for authority in plan.authorities:
+        before, after = ", ".join(authority.before), ", ".join(authority.after)
+        if not before or not after:
+            mark, words = ("+", f"lies with {after}") if after else ("-", f"no longer lies with {before}")
+            yield mark, f"一数一源: authority over {authority.element} {words}"
+        else:
+            yield "~", f"一数一源: authority over {authority.element} goes from {before} to {after}"
+    for report in plan.reports:
+        yield from (("+", f"{report.element} is compared with {field} too") for field in report.gained)
+        yield from (("-", f"{report.element} is no longer compared with {field}") for field in report.lost)
+    for golden in plan.golden:
+        if golden.kind == "ended":
+            yield "-", f"{golden.view} is no longer kept: {', '.join(golden.lost)}"
+            continue
+        if golden.gained:
+            word = "is kept from now on" if golden.kind == "new" else "gains"
+            yield "+", f"{golden.view} {word}{':' if golden.kind == 'new' else ''} {', '.join(golden.gained)}"
+        if golden.lost:
+            yield "-", f"{golden.view} loses {', '.join(golden.lost)}"
+        if golden.changed:
+            yield "~", f"{golden.view} has other types of {', '.join(golden.changed)}"
 
 
 def _room(topic: str) -> str:
@@ -147,7 +179,8 @@ def _view_lines(view: ViewChange) -> Iterator[tuple[str, str]]:
                 yield "-", f"{what} loses {', '.join(view.lost)}"
             for path, change in view.masks:
                 yield "~", f"{what} {path}: {_shown(change.before)} becomes {_shown(change.after)}"
-    for whose, rows in (("grant", view.grant_rows), ("ask", view.ask_rows)):
+    of_sources = ((f"grant of {source}", rows) for source, rows in view.source_rows)
+    for whose, rows in (("grant", view.grant_rows), ("ask", view.ask_rows), *of_sources):
         if rows is not None:
             yield _row_line(view, whose, rows)
     if view.until is not None and view.kind == "changed":

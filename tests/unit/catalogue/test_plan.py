@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from unit.catalogue.small_city import ASK, CITY, DEPARTMENT, FILES, PERSON, PERSON_SCHEMA, TODAY, edited, write_city
 
+from govbus.catalogue.change import Change
 from govbus.catalogue.check import load
 from govbus.catalogue.model import Catalogue
-from govbus.catalogue.plan import Change, Plan, RowChange, SchemaChange, ViewChange, plan
+from govbus.catalogue.plan import Plan, SchemaChange, plan
+from govbus.catalogue.plan_views import RowChange, ViewChange
 
 VIEW = "school.places/police.person"
 
