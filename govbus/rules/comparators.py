@@ -1,33 +1,51 @@
-"""The comparators by name: how two copies of one fact are compared."""
+"""The comparators by name: how two copies of one fact are compared.
+
+`COMPARATORS` is the table that declarations choose from; docs/comparators.md shows it. Everything a comparator needs
+beyond this module's imports (tables of characters and of division codes) is read at its first use.
+"""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from difflib import get_close_matches
 
-from govbus.rules.comparison import Comparator, Comparison, Result, Value
+from govbus.rules.comparator_kind import ComparatorKind
+from govbus.rules.comparison import Comparator
+from govbus.rules.identifiers import EXACT, ID_CANONICAL, USCC_CANONICAL
+from govbus.rules.names_zh import NAME_ZH
+
+COMPARATORS: Mapping[str, ComparatorKind] = {
+    "exact": EXACT,
+    "id_canonical": ID_CANONICAL,
+    "uscc_canonical": USCC_CANONICAL,
+    "name_zh": NAME_ZH,
+}
+"""Every comparator by its name in declarations."""
 
 
-def comparator(declared: str | Mapping[str, Mapping[str, Any]]) -> Comparator:
-    """Return the comparator that an element declares: a name, or a name with its parameters.
+def comparator(declared: str | Mapping[str, Mapping[str, object]]) -> Comparator:
+    """Return the comparator that an element declares: ``name_zh``, or ``{numeric: {abs: 0.5, rel: 0.01}}``.
 
-    Raises ValueError that says what to do.
+    Raises ValueError that says what to write instead: for an unknown comparator, for an unknown or ill-typed parameter,
+    or where more than one is named.
     """
-    if declared == "exact":
-        return _exact
-    raise ValueError(f"{declared} is no comparator: write one of exact")
+    if isinstance(declared, str):
+        return _kind(declared).comparator({})
+    if not isinstance(declared, Mapping) or len(declared) != 1:
+        raise ValueError("a comparator is a name, or one name with its parameters: {numeric: {abs: 0.5}}")
+    [(name, parameters)] = declared.items()
+    kind = _kind(name)
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise ValueError(f"the parameters of {name} are a mapping: {', '.join(kind.parameters)}")
+    try:
+        return kind.comparator(parameters or {})
+    except ValueError as wrong:
+        raise ValueError(f"{name}: {wrong}") from None
 
 
-def _exact(a: Value, b: Value) -> Comparison:
-    if a in (None, ""):
-        return Comparison(Result.MISSING_A, "权威来源没有此项")
-    if b in (None, ""):
-        return Comparison(Result.MISSING_B, "该数据集没有此项")
-    if _plain(a) == _plain(b):
-        return Comparison(Result.EQUAL, "一致")
-    return Comparison(Result.DIFFERENT, "不一致")
-
-
-def _plain(value: Value) -> object:
-    return unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else value
+def _kind(name: object) -> ComparatorKind:
+    if isinstance(name, str) and name in COMPARATORS:
+        return COMPARATORS[name]
+    close = get_close_matches(str(name), COMPARATORS, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise ValueError(f"unknown comparator {name}; known: {', '.join(COMPARATORS)}{hint}")

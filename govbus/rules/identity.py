@@ -122,20 +122,20 @@ def is_day(text: str) -> bool:
 
 # --- unified social credit code (统一社会信用代码, GB 32100) ---
 
-_USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _USCC_WEIGHTS = tuple(pow(3, place, 31) for place in range(17))
 _USCC_FORM = re.compile(r"^[0-9A-HJ-NPQRTUWXY]{2}\d{6}[0-9A-HJ-NPQRTUWXY]{10}$", re.ASCII)
 _USCC_BYTES_FORM = re.compile(_USCC_FORM.pattern.encode()).fullmatch
-_USCC_VALUES = bytes(max(_USCC_ALPHABET.find(chr(byte)), 0) for byte in range(256))
+_USCC_VALUES = bytes(max(USCC_ALPHABET.find(chr(byte)), 0) for byte in range(256))
 _USCC_CHECK_BYTES = tuple(
-    _USCC_ALPHABET[(31 - total % 31) % 31].encode() for total in range(30 * sum(_USCC_WEIGHTS) + 1)
+    USCC_ALPHABET[(31 - total % 31) % 31].encode() for total in range(30 * sum(_USCC_WEIGHTS) + 1)
 )
 
 
 def uscc_check(first17: str) -> str:
     """Return the check character of the first 17 characters of a USCC; a sum divisible by 31 gives ``0``."""
     total = sum(map(mul, first17.encode().translate(_USCC_VALUES), _USCC_WEIGHTS))
-    return _USCC_ALPHABET[(31 - total % 31) % 31]
+    return USCC_ALPHABET[(31 - total % 31) % 31]
 
 
 def uscc_canonical(text: str) -> str:
