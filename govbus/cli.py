@@ -174,15 +174,22 @@ def init_command(
 
 
 @app.command("check")
-def check_command(context: typer.Context) -> None:
+def check_command(
+    context: typer.Context,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="List also fields that look like one fact and are not compared.")
+    ] = False,
+) -> None:
     """List every fault of the city's declarations with file, line and remedy, and every ask that gets nothing."""
     from rich.console import Console
 
     from govbus.catalogue.check import check
-    from govbus.ops.declarations_console import show_checked
+    from govbus.ops.declarations_console import show_checked, show_suggestions
 
-    checked = check(settings_of(context).city_dir, _today())
+    checked = check(settings_of(context).city_dir, _today(), suggest=suggest)
     show_checked(checked, Console())
+    if suggest:
+        show_suggestions(checked.suggestions, Console())
     if checked.faults:
         raise DeclarationError(checked.faults)
 

@@ -18,19 +18,24 @@ from govbus.catalogue.check_grants import grant_faults
 from govbus.catalogue.draft import Draft, drafted
 from govbus.catalogue.model import Catalogue
 from govbus.catalogue.reader import read
+from govbus.catalogue.suggest import Suggestion, suggestions
 from govbus.errors import DeclarationError, Fault
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The verdict on a city's declarations: a catalogue where there is no fault, and what deserves attention."""
+    """The verdict on a city's declarations: a catalogue where there is no fault, and what deserves attention.
+
+    `suggestions` where they were asked for: fields that look like one fact and are not compared.
+    """
 
     catalogue: Catalogue | None
     faults: tuple[Fault, ...]
     warnings: tuple[Fault, ...]
+    suggestions: tuple[Suggestion, ...] = ()
 
 
-def check(city_dir: Path, today: date) -> Checked:
+def check(city_dir: Path, today: date, *, suggest: bool = False) -> Checked:
     """Return the verdict on the declarations under *city_dir* as of *today* (in China Standard Time).
 
     Every fault of every file is listed, sorted by file and line. Asks that deliver nothing, or soon will not, are
@@ -45,7 +50,8 @@ def check(city_dir: Path, today: date) -> Checked:
         faults.extend(_across(draft, golden))
         warnings = sorted(_warnings(draft, golden, today))
         catalogue = None if faults or draft.city is None else draft.catalogue()
-    return Checked(catalogue, tuple(sorted(set(faults))), tuple(warnings))
+        suggested = suggestions(draft) if suggest and catalogue is not None else ()
+    return Checked(catalogue, tuple(sorted(set(faults))), tuple(warnings), suggested)
 
 
 def load(city_dir: Path) -> Catalogue:

@@ -15,6 +15,7 @@ from govbus.catalogue.change import Change
 from govbus.catalogue.check import Checked
 from govbus.catalogue.plan import Plan
 from govbus.catalogue.plan_views import RowChange, ViewChange
+from govbus.catalogue.suggest import Suggestion
 from govbus.errors import Fault
 from govbus.kafka.revisions import Revision
 from govbus.ops.apply import Applied
@@ -44,6 +45,20 @@ def show_warnings(warnings: Sequence[Fault], console: Console) -> None:
     """Show each warning as file, line and message."""
     for warning in warnings:
         _say(console, f"warning: {warning}", "yellow")
+
+
+def show_suggestions(suggestions: Sequence[Suggestion], console: Console) -> None:
+    """Show which fields look like one fact and are not compared, and per file what to add. None of it is a fault."""
+    for each in suggestions:
+        words = "looks like" if len(each.fields) == 1 else "look like"
+        what = each.element if each.is_declared else f"one fact, {each.element}, that is not declared"
+        fields = [f"{name} ({file}:{line})" for file, line, name in each.fields]
+        _say(console, f"suggestion: {_names(fields)} {words} {what}; if so, add:", "cyan")
+        for file, part, entry in each.add[: _SHOWN_NAMES + 2]:
+            _say(console, f"    {file}, {part}: {_shown(entry)[1:-1]}")
+        if not each.is_declared:
+            _say(console, "    and authoritative: true to the field of the department that is its source")
+    _say(console, f"{_count(len(suggestions), 'suggestion')}; whether two fields mean the same is for people to say")
 
 
 def show_plan(plan: Plan, revision: Revision | None, console: Console) -> None:

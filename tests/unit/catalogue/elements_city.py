@@ -71,7 +71,7 @@ fields:
   gender: {title: 性别, grade: L3, codes: gender, element: citizen.sex}
   born: {title: 生日, grade: L3, element: citizen.born}
   school: {title: 学校, grade: L2, element: citizen.school, authoritative: true}
-  division: {title: 区划, grade: L2, format: division}
+  division: {title: 学区, grade: L2}
   home: {title: 家庭, grade: L2}
   home.street: {title: 街道, grade: L2}
   grade_no: {title: 年级, grade: L2}

@@ -208,9 +208,9 @@ ELEMENT_REFUSALS = [
         "bound_twice",
         C.BOUND_TWICE,
         PUPIL,
-        "区划, grade: L2",
-        "区划, grade: L2, element: citizen.school",
-        "区划",
+        "学区, grade: L2",
+        "学区, grade: L2, element: citizen.school",
+        "学区",
         "school of the same record",
     ),
     changes(
