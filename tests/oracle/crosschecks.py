@@ -71,13 +71,15 @@ class Difference(NamedTuple):
 class CrossViews:
     """Golden rows by entity id and element name; discrepancies by entity id, element and reporting dataset.
 
-    `compared` has the result of every comparison, by the same key; `reports` says who was heard on each entity.
+    `compared` has the result of every comparison, by the same key; `reports` says who was heard on each entity;
+    `ends` are the instants, in microseconds, at which something is no longer merely stale.
     """
 
     golden: dict[str, dict[str, Golden]] = field(default_factory=dict)
     discrepancies: dict[tuple[str, str, str], Difference] = field(default_factory=dict)
     compared: dict[tuple[str, str, str], str] = field(default_factory=dict)
     reports: dict[str, dict[str, Report]] = field(default_factory=dict)
+    ends: set[int] = field(default_factory=set)
 
 
 # What is declared -----------------------------------------------------------------------------------------------------
@@ -198,7 +200,10 @@ def _checked(
         if each.dataset not in reports or (source is not None and each.dataset == source.dataset):
             continue
         reported = value_of(declared, each, reports)
-        result = _compared(declared, element, source, each, reports, clock_ms)
+        result = _compared(declared, element, source, each, reports)
+        if result == DIFFERENT and source is not None:
+            result, end = _late(declared, element, source.dataset, each.dataset, reports, clock_ms)
+            views.ends |= {end} if result in (STALE_A, STALE_B) else set()
         results.add(result)
         views.compared[subject, name, each.dataset] = result
         if result in OPEN:
@@ -248,7 +253,6 @@ def _compared(
     source: Bound | None,
     other: Bound,
     reports: Mapping[str, Report],
-    clock_ms: int,
 ) -> str:
     if source is None:
         return MISSING_A
@@ -263,21 +267,22 @@ def _compared(
                 return MISSING_A
             return MISSING_B if value_of(declared, other, reports) is None else invalid
     entries = [declared.datasets[each.dataset]["fields"][each.path] for each in (source, other)]
-    result = comparators.compare(
+    return comparators.compare(
         declared.vocabulary["elements"][element]["comparator"],
         *sides,
         units=(entries[0].get("unit"), entries[1].get("unit")),
         successors=declared.vocabulary.get("successors", {}),
     )
-    if result != DIFFERENT:
-        return result
-    authority, report = reports[source.dataset].changed_at, reports[other.dataset].changed_at
-    now = clock_ms * 1000
-    if report < authority and now < authority + 1_000_000 * grace_seconds(declared, element, other.dataset):
-        return STALE_B
-    if authority < report and now < report + 1_000_000 * grace_seconds(declared, element, source.dataset):
-        return STALE_A
-    return DIFFERENT
+
+
+def _late(
+    declared: Declared, element: str, source: str, other: str, reports: Mapping[str, Report], clock_ms: int
+) -> tuple[str, int]:
+    """Return whether two different values differ or one of them lags behind, and until when it may."""
+    authority, report = reports[source].changed_at, reports[other].changed_at
+    laggard, result = (other, STALE_B) if report < authority else (source, STALE_A)
+    end = max(authority, report) + 1_000_000 * grace_seconds(declared, element, laggard)
+    return (DIFFERENT if authority == report or clock_ms * 1000 >= end else result), end
 
 
 def translated(declared: Declared, element: str, bound: Bound, value: Any) -> Any:

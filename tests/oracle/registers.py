@@ -28,7 +28,7 @@ SUBJECTS = {
     "house_code": ["8901010001", "8901010002A", "89010100030101"],
 }
 STRANGERS = {
-    "citizen_id": ["11010519491231002x", "91350100M000100Y43", "110105194912310021", "x"],
+    "citizen_id": ["11010519491231002x", "11010519491231002X\t", "91350100M000100Y43", "110105194912310021", "x"],
     "uscc": ["91350100m000100y43", "11010519491231002X"],
     "house_code": ["8901", "8901010001a"],
 }
@@ -362,6 +362,8 @@ def _grant(
         return
     grant = next((g for g in document["grants"] if (g["to"], g["purpose"]) == (subscriber, purpose)), None)
     if grant is None:
+        if any(dataset in ask["datasets"] for ask in declared.asks.values() if ask["purpose"] == purpose):
+            return  # that ask was drawn to go without
         grant = {"to": subscriber, "purpose": purpose, "until": cities.until(rng, start), "fields": {}}
         grant["state"] = rng.choice(["active"] * 12 + ["suspended"])
         document["grants"].append(grant)
@@ -388,10 +390,12 @@ def _least(declared: Declared, dataset: str, path: str, subscriber: str, purpose
 # Records --------------------------------------------------------------------------------------------------------------
 
 
-def subjects(declared: Declared, dataset: str, rng: Random) -> str:
+def subject_of(rng: Random, declared: Declared, dataset: str) -> str:
     """Return a subject for a record of *dataset*: mostly one of the few entities, now and then a stranger."""
     form = declared.vocabulary["entities"][declared.datasets[dataset]["entity"]]["format"]
-    return rng.choice(STRANGERS[form] if rng.random() < 0.08 else SUBJECTS[form])
+    if rng.random() < 0.08:
+        return rng.choice(STRANGERS[form])
+    return rng.choice(SUBJECTS[form][: rng.choice([1, 2, 4])])
 
 
 def record_of(rng: Random, declared: Declared, dataset: str, key: tuple[Any, ...]) -> Any:

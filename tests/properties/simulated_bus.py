@@ -16,11 +16,13 @@ from random import Random
 from typing import Any
 
 from confluent_kafka import KafkaError, TopicPartition
+from oracle import avro
 from oracle.views import Declared
 
-from govbus.catalogue.model import Ask, Catalogue, City, Dataset, Subscriber
+from govbus.catalogue.golden import golden_datasets
+from govbus.catalogue.model import Ask, Catalogue, City, Dataset, Subscriber, Vocabulary
 from govbus.catalogue.views import share_views
-from govbus.codec.schemas import DELETED, record_schema
+from govbus.codec.schemas import DELETED, DISCREPANCY, record_schema
 from govbus.codec.view_schema import view_schema
 from govbus.exchange.difference import ActiveView, DatasetExchange, PartitionExchange, refuse_unknown
 from govbus.exchange.partition import AssignedPartition
@@ -64,8 +66,12 @@ class Registry:
 
     ids: dict[str, int] = field(default_factory=dict)
 
+    schemas: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+
     def id_of(self, schema: Mapping[str, Any]) -> int:
-        return self.ids.setdefault(repr(schema), len(self.ids) + 1)
+        number = self.ids.setdefault(repr(schema), len(self.ids) + 1)
+        self.schemas[number] = schema
+        return number
 
 
 def catalogue(declared: Declared) -> Catalogue:
@@ -75,11 +81,11 @@ def catalogue(declared: Declared) -> Catalogue:
         name: Dataset.model_validate(
             {
                 **about,
+                "update": {"cycle": "daily"},
                 **_day_free(document),
                 "department": name.split(".")[0],
                 "dataset": name.split(".")[1],
                 "resource_code": "101001/000001",
-                "update": {"cycle": "daily"},
                 "legal_basis": "依据",
                 "grants": [{"legal_basis": "依据", **grant} for grant in document["grants"]],
                 "avro": declared.schemas[name],
@@ -105,7 +111,13 @@ def catalogue(declared: Declared) -> Catalogue:
         for name, document in declared.asks.items()
         if document["datasets"]
     }
-    return Catalogue(city=City.model_validate(declared.city), datasets=datasets, subscribers=subscribers, asks=asks)
+    return Catalogue(
+        city=City.model_validate(declared.city),
+        vocabulary=Vocabulary.model_validate(declared.vocabulary),
+        datasets=dict(sorted(datasets.items())),
+        subscribers=subscribers,
+        asks=asks,
+    )
 
 
 def _day_free(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,8 +142,10 @@ class SimulatedBus:
         self.rejected: Counter[str] = Counter()
         self.partitions: dict[int, AssignedPartition] = {}
         self.compiled: dict[int, CompiledRevision] = {}
-        self.usual = self.unusual = 0
+        self.usual = self.unusual = self.judged = 0
         self.sent: dict[tuple[str, bytes | None], bytes | None] = {}
+        self.ticked: Counter[int] = Counter()
+        """Per partition the last tick that a worker took in."""
 
     # --- what apply does ----------------------------------------------------------------------------------------------
 
@@ -146,6 +160,7 @@ class SimulatedBus:
             pair = (self.registry.id_of(newest), newest)
             schema_ids[name] = (*(each for each in older if each[0] != pair[0]), pair)
         views = [view for view in share_views(content) if isinstance(view, ShareView)]
+        golden = golden_datasets(content)
         for name, key in pseudonym_keys.items():
             self.keys[name, fingerprint(key)] = key
         revision = Revision(
@@ -154,8 +169,11 @@ class SimulatedBus:
             catalogue=content,
             schema_ids=schema_ids,
             view_schema_ids={
-                view.id: self.registry.id_of(view_schema(content.datasets[view.dataset].avro, view)) for view in views
+                view.id: self.registry.id_of(view_schema((content.datasets | golden)[view.dataset].avro, view))
+                for view in views
             },
+            golden_schema_ids={name: self.registry.id_of(record_schema(each.avro)) for name, each in golden.items()},
+            discrepancy_schema_id=self.registry.id_of(DISCREPANCY) if golden else None,
             deleted_schema_id=self.deleted_id,
             pseudonym_keys={name: fingerprint(key) for name, key in pseudonym_keys.items()},
         )
@@ -204,6 +222,15 @@ class SimulatedBus:
                         found[key] = (partition, entry)
         return found
 
+    def decoded(self, value: bytes) -> dict[str, Any]:
+        """Return a framed record as the oracle reads it, under the schema that its frame names."""
+        kind = avro.parse(self.registry.schemas[int.from_bytes(value[1:5], "big")])
+        record, canonical = avro.decode(kind, value[5:])
+        assert canonical
+        plain = avro.plain(kind, record)
+        assert isinstance(plain, dict)
+        return plain
+
     # --- the worker ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -245,15 +272,26 @@ class SimulatedBus:
         restore.begin(reader)
         while not restore.step(reader, 0):
             self._maybe_die(0.03)
-        partition.progress = restore.progress
+        partition.restored_by(restore)
         return partition
 
     def tick(self, now_ms: int) -> None:
-        """Tell every partition the time; views that come or end by it are changed."""
+        """Tell every partition the time; views that come or end by it are changed, and what is due is judged anew."""
         for partition in self.partitions.values():
             partition.clock_ms = max(partition.clock_ms, now_ms)
-            if not partition.live or partition.expired():
+            self.ticked[partition.number] = max(self.ticked[partition.number], now_ms)
+            if not partition.live:
                 self._change_views(partition)
+            self._keep_time(partition)
+
+    def _keep_time(self, partition: AssignedPartition) -> None:
+        if partition.expired():
+            self._change_views(partition)
+        for outputs in partition.judged_by_time():
+            self._maybe_die(0.1)
+            self._append(outputs)
+            self.judged += 1
+            self._maybe_die(0.2)
 
     def _change_views(self, partition: AssignedPartition) -> None:
         for change in partition.changes(self.revision, self._compile, lambda topic, number: self.ends[topic, number]):
@@ -265,6 +303,7 @@ class SimulatedBus:
             self._append([*change.outputs, record], anew=change.progress.delete_to is not None)
             partition.progress[change.view] = change.progress
             self._maybe_die(0.03)
+        partition.open_checks(self.revision)
         partition.activate(self.revision)
 
     def _delete(self, topic: str, partition: int, before: int) -> None:
@@ -284,12 +323,12 @@ class SimulatedBus:
         if not batch:
             return False
         partition.clock_ms = max(partition.clock_ms, *(entry.timestamp_ms for _, entry in batch))
-        if partition.expired():
-            self._change_views(partition)
+        self._keep_time(partition)
         exchange = partition.exchange
+        exchange.clock_ms = partition.now_ms
         self._accept(partition, batch)
         self._maybe_die(0.04)
-        self._append(exchange.outputs)
+        self._append([*exchange.outputs, *partition.clock_outputs()])
         for topic, entry in batch:
             self.committed[topic, number] = entry.at + 1
             self.processed_under[topic, number, entry.at] = self.revision.number
@@ -302,7 +341,7 @@ class SimulatedBus:
                 # How far the state reaches may be noted late: what is read again on restoring changes nothing.
                 checkpoint.currents[each.current_topic] = ("id", self.ends[each.current_topic, number])
         partition.state.write(exchange.pending)
-        exchange.clear()
+        exchange.keep()
         return True
 
     def _accept(self, partition: AssignedPartition, batch: Sequence[tuple[str, Entry]]) -> None:
@@ -331,14 +370,14 @@ class SimulatedBus:
         exchange.accept_each = accept_each  # type: ignore[method-assign]
         self.usual += len(batch) - unusual
         self.unusual += unusual
-        assert exchange.outputs == alone.outputs
-        assert exchange.pending == alone.pending
+        assert [output for output in exchange.outputs if not _of_entities(output[0])] == alone.outputs
+        assert {key: each for key, each in exchange.pending.items() if key[:1] == b"\x01"} == alone.pending
         for topic, each in partition.datasets.items():
             assert _counts(each) == _counts(twins[topic])
 
     def _append(self, outputs: Sequence[Any], *, anew: bool = False) -> None:
         for topic, value, key, partition, _, _, timestamp_ms, headers in outputs:
-            if topic.startswith("share."):
+            if topic.startswith("share.") or _of_entities(topic):
                 assert anew or self.sent.get((topic, key)) != value, "what the subscriber has is sent again"
                 self.sent[topic, key] = value
             self.publish(topic, partition, key, value, timestamp_ms, headers or ())
@@ -367,8 +406,14 @@ class SimulatedBus:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def _of_entities(topic: str) -> bool:
+    """Return whether a topic is made by cross-checks: a golden view, the discrepancies, or what is shared of them."""
+    return topic.startswith(("golden.", "discrepancy")) or ".golden." in topic
+
+
 def _counts(each: DatasetExchange) -> list[Any]:
-    names = [name for name in DatasetExchange.__dataclass_fields__ if name not in ("dataset", "state_prefix", "views")]
+    wiring = ("dataset", "state_prefix", "views", "checks", "number", "touched")
+    names = [name for name in DatasetExchange.__dataclass_fields__ if name not in wiring]
     views = [name for name in ActiveView.__dataclass_fields__ if name != "view"]
     of_views = [[getattr(view, name) for name in views] for view in each.views]
     return [*(getattr(each, name) for name in names if name != "slow"), of_views]

@@ -137,6 +137,10 @@ class Story:
         """Return when a source changed what it publishes now, in microseconds."""
         return self.now_ms * 1000 - self.rng.choice([0, 10**6])
 
+    def wait(self) -> None:
+        """Let some time pass."""
+        self.now_ms += self.rng.choice([1, 20, 40]) * HOUR_MS
+
     def _next_version(self, dataset: str, key: str, document: Mapping[str, Any]) -> int:
         least = self.now_ms * 1000 if document["versions"] == "time" else 0
         if self.rng.random() < 0.05 and document["versions"] == "time":
@@ -352,9 +356,12 @@ def rest(story: Story) -> None:
         try:
             if not bus.partitions:
                 bus.start()
-            bus.tick(story.now_ms)
+            # A worker that starts again first hears a tick that was on its way when the last one died.
+            known_ms = max(bus.ticked.values(), default=0)
+            bus.tick(story.now_ms - story.rng.choice([0, 1, 1000]) if story.now_ms - known_ms > 1000 else story.now_ms)
             while any(bus.step(number, story.rng.choice([1, 3, 20])) for number in bus.partitions):
                 pass
+            bus.tick(story.now_ms)
             return
         except Died:
             story.tally["deaths"] += 1
@@ -378,7 +385,7 @@ def tell(story: Story, acts: int, *, deadly: bool) -> None:
                 rest(story)
                 story.check()
             case "wait":
-                story.now_ms += rng.choice([1, 20, 40]) * HOUR_MS
+                story.wait()
             case "revise":
                 bus.kill()
                 story.revise()
