@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, TopicPartition
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from govbus.adapters.journal import Journal, digest_of
 from govbus.adapters.link import Link
 from govbus.codec.framing import HEADER_BYTES, schema_id_of
 from govbus.errors import SettingsError, Unavailable
 from govbus.kafka import clients
+from govbus.kafka.offsets import log_offsets
 from govbus.rules.version import MAX_AHEAD_MICROSECONDS, MAX_VERSION
 
 log = structlog.get_logger()
@@ -71,12 +73,14 @@ def _ends(link: Link, reader: Consumer, topic: str) -> dict[int, tuple[int, int]
         found = reader.list_topics(topic, timeout=_READ_SECONDS).topics[topic]
         if found.error is not None:
             raise link.translate(found.error, f"reading {topic}")
-        return {
-            partition: reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=_READ_SECONDS)
-            for partition in found.partitions
-        }
     except KafkaException as failure:
         raise link.translate(failure, f"reading {topic}") from failure
+    admin, places = link.admin(), [(topic, partition) for partition in found.partitions]
+    begins, ends = (
+        log_offsets(admin, places, spec, IsolationLevel.READ_COMMITTED, timeout_seconds=_READ_SECONDS)
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    )
+    return {each[1]: (begins[each].offset, ends[each].offset) for each in places}
 
 
 def _read(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -18,9 +18,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     NewTopic,
     ResourceType,
 )
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from govbus.errors import GovbusError, Unavailable
 from govbus.kafka import clients
+from govbus.kafka.offsets import log_offsets
 from govbus.kafka.settings import Settings
 from govbus.ops.topic_policies import TopicPolicy
 
@@ -31,6 +33,7 @@ T = TypeVar("T")
 ANSWER_SECONDS = 30
 TOPICS_AT_ONCE = 200
 """Topics in one request; thousands in one would outlast the brokers' time for it."""
+PARTITIONS_AT_ONCE = 5_000
 
 _REFUSED = frozenset(
     {
@@ -182,10 +185,15 @@ class Cluster:
             topics = self._metadata().topics
             late = [name for name, count in partitions.items() if not _led(topics.get(name), count)]
             if not late:
-                return
+                break
             if time.monotonic() >= deadline:
                 raise Unavailable(f"{len(late)} new topics have no leader after {ANSWER_SECONDS} s, {late[0]} for one")
             time.sleep(0.02)
+        # A leader is named a moment before it knows of it: it leads once it answers.
+        places = [(name, number) for name, count in partitions.items() for number in range(count)]
+        spec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        for batch in _batches(places, PARTITIONS_AT_ONCE):
+            log_offsets(self._admin, batch, spec, IsolationLevel.READ_UNCOMMITTED, faults=self._faults)
 
 
 def _led(topic: Any, partitions: int) -> bool:
