@@ -17,6 +17,10 @@ EQUAL, COMPATIBLE, DIFFERENT, INDETERMINATE = "EQUAL", "COMPATIBLE", "DIFFERENT"
 MISSING_A, MISSING_B, INVALID_A, INVALID_B = "MISSING_A", "MISSING_B", "INVALID_A", "INVALID_B"
 
 
+NOTHING = ("", "无", "/", "-", "null")
+"""Some of the ways in which registers write that there is nothing."""
+
+
 class Invalid(ValueError):
     """The value cannot be right, whatever the other one says."""
 
@@ -47,18 +51,23 @@ def compare(
         return MISSING_B
     name, parameters = (declared, {}) if isinstance(declared, str) else next(iter(declared.items()))
     read = _readers(name, parameters or {}, successors or {})
-    found: list[Any] = []
-    lost = False
-    for value, unit, invalid, missing in ((a, units[0], INVALID_A, MISSING_A), (b, units[1], INVALID_B, MISSING_B)):
-        try:
-            found.append(read(value, unit))
-        except Invalid:
-            return invalid
-        except Missing:
-            return missing
-        except Unknowable:
-            lost = True
-    return INDETERMINATE if lost else _relation(name, parameters or {}, *found)
+    sides = [_side(read, value, unit) for value, unit in ((a, units[0]), (b, units[1]))]
+    # Where there is nothing to compare with, it matters no more whether the other side is right or legible.
+    for fault, results in ((Missing, (MISSING_A, MISSING_B)), (Invalid, (INVALID_A, INVALID_B))):
+        for side, result in zip(sides, results, strict=True):
+            if side is fault:
+                return result
+    return INDETERMINATE if Unknowable in sides else _relation(name, parameters or {}, *sides)
+
+
+def _side(read: Callable[[Any, Any], Any], value: Any, unit: str | None) -> Any:
+    """Return what is compared of one side, or the kind of fault that keeps it from being compared."""
+    try:
+        if isinstance(value, str) and value.strip().casefold() in NOTHING:
+            raise Missing
+        return read(value, unit)
+    except (Invalid, Missing, Unknowable) as fault:
+        return type(fault)
 
 
 # What a value says ----------------------------------------------------------------------------------------------------
