@@ -251,10 +251,26 @@ EXCHANGE_DELIVERIES = _counter(
 EXCHANGE_WITHHELD = _counter(
     "exchange",
     "govbus_exchange_withheld_total",
-    "Accepted records that an ask was not shown, by reason: row_condition, or unmaskable (no mask fits the value).",
+    "Accepted records that an ask was not shown: row_condition, unmaskable (no mask fits the value), or no_source.",
     "ask",
     "dataset",
     "reason",
+)
+CROSSCHECK_REPORTS = _gauge(
+    "exchange",
+    "govbus_crosscheck_reports",
+    "Entities of which the dataset reports the element, by how that compares with the authority's value.",
+    "element",
+    "dataset",
+    "result",
+)
+CROSSCHECK_DISCREPANCIES = _gauge(
+    "exchange",
+    "govbus_crosscheck_discrepancies",
+    "Open discrepancies: entities of which the dataset reports another value of the element than its authority.",
+    "element",
+    "dataset",
+    "severity",
 )
 EXCHANGE_BATCH_SECONDS = _histogram(
     "exchange",

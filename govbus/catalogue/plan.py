@@ -161,7 +161,7 @@ def topic_names(catalogue: Catalogue | None) -> set[str]:
     for dataset in catalogue.datasets:
         names |= {topics.raw(dataset), topics.current(dataset)}
     for golden in golden_datasets(catalogue):
-        names |= {topics.golden(golden), topics.discrepancy}
+        names |= {topics.golden(golden), topics.discrepancy, topics.incident}
     return names | {topics.share(view.id) for view in share_views(catalogue) if isinstance(view, ShareView)}
 
 
@@ -224,7 +224,11 @@ def _subjects(
 ) -> set[str]:
     """Return the registry subjects that a new topic or a changed schema gives another schema."""
     topics = Topics(wanted.city.topic_prefix)
-    rooms = (*(f"{topics.prefix}{room}." for room in ("raw", "current", "share", GOLDEN)), topics.discrepancy)
+    rooms = (
+        *(f"{topics.prefix}{room}." for room in ("raw", "current", "share", GOLDEN)),
+        topics.discrepancy,
+        topics.incident,
+    )
     names = {topics.subject(topic) for topic in made if topic.startswith(rooms)}
     for change in changes:
         names |= {topics.subject(topics.raw(change.dataset)), topics.subject(topics.current(change.dataset))}

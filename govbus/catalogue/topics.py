@@ -37,6 +37,11 @@ class Topics:
         """Which reports differ from the authority: ``discrepancy``."""
         return f"{self.prefix}discrepancy"
 
+    @property
+    def incident(self) -> str:
+        """Which datasets differ from an authority in mass: ``incident``."""
+        return f"{self.prefix}incident"
+
     def reject(self, department: str) -> str:
         """What a department sent and the bus could not accept: ``reject.DEPARTMENT``."""
         return f"{self.prefix}reject.{department}"

@@ -48,6 +48,22 @@ DISCREPANCY: Schema = {
     ],
 }
 
+INCIDENT: Schema = {
+    "type": "record",
+    "name": "Incident",
+    "namespace": "bus",
+    "doc": "So many discrepancies of one dataset in one element that they are one thing to look into.",
+    "fields": [
+        {"name": "element", "type": "string"},
+        {"name": "reporter", "type": "string", "doc": "The dataset that differs."},
+        {"name": "partition", "type": "int"},
+        {"name": "different", "type": "long", "doc": "Entities that differ."},
+        {"name": "compared", "type": "long", "doc": "Entities compared."},
+        {"name": "cause", "type": "string"},
+        {"name": "cause_title", "type": "string"},
+    ],
+}
+
 
 def record_schema(business: Schema) -> Schema:
     """Return the schema of raw and current records: `_version` and `_changed_at`, then the business fields."""

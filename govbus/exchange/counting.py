@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from confluent_kafka import Consumer, TopicPartition
 
 from govbus import metrics
+from govbus.exchange.difference import ActiveView
 from govbus.exchange.lag import Input, Lag
 from govbus.exchange.partition import AssignedPartition, Change
 from govbus.exchange.revision import CompiledRevision
+from govbus.rules.comparison import Result
+from govbus.rules.crosscheck import OPENING
 from govbus.rules.structural import OnFailure
 
 STATE_SECONDS = 5.0
@@ -22,6 +26,7 @@ class Counting:
 
     def __init__(self, revision: CompiledRevision) -> None:
         self._state_at = 0.0
+        self._goldens = revision.goldens
         self.lag = Lag({topic: dataset.id for topic, dataset in revision.by_raw_topic.items()})
         metrics.CATALOGUE_REVISION.set(revision.number)
         for view in revision.views.values():
@@ -69,23 +74,31 @@ class Counting:
                     delays.setdefault(name, []).extend((now_ms - each) / 1000 for each in dataset.sent_at)
                     ages.setdefault(name, []).extend((now_ms - each) / 1000 for each in dataset.sent_changed)
                 for active in dataset.views:
-                    labels = {"ask": f"{active.view.view.subscriber}.{active.view.view.ask}", "dataset": name}
-                    for outcome in ("upserted", "retracted", "unchanged"):
-                        number = getattr(active, outcome)
-                        if number:
-                            metrics.EXCHANGE_DELIVERIES.labels(outcome=outcome, **labels).inc(number)
-                    for cause, number in (("row_condition", active.withheld), ("unmaskable", active.unmaskable)):
-                        if number:
-                            metrics.EXCHANGE_WITHHELD.labels(reason=cause, **labels).inc(number)
+                    _count_view(active)
                 dataset.forget_counts()
+            for name, checks in partition.checks.items():
+                if checks.sent_at:
+                    delays.setdefault(name, []).extend((now_ms - each) / 1000 for each in checks.sent_at)
+                    ages.setdefault(name, []).extend((now_ms - each) / 1000 for each in checks.sent_changed)
+            self.judged(partition)
         for name, values in delays.items():
             metrics.observe_many(metrics.EXCHANGE_DELAY_SECONDS.labels(dataset=name), values)
             metrics.observe_many(metrics.EXCHANGE_AGE_SECONDS.labels(dataset=name), ages[name])
+
+    @staticmethod
+    def judged(partition: AssignedPartition) -> None:
+        """Count what cross-checks, whether of records or of time, have meant for share views of golden views."""
+        for checks in partition.checks.values():
+            for active in checks.views:
+                _count_view(active)
+            checks.forget_counts()
 
     def drop(self, partition: AssignedPartition) -> None:
         """Forget what a batch counted that is not kept."""
         for dataset in partition.datasets.values():
             dataset.forget_counts()
+        for checks in partition.checks.values():
+            checks.forget_counts()
 
     def changed(self, change: Change) -> None:
         """Count what a view's change sent."""
@@ -105,6 +118,8 @@ class Counting:
         metrics.EXCHANGE_STATE_RECORDS.set(sum(each.state.record_count() for each in partitions.values()))
         metrics.EXCHANGE_STATE_BYTES.set(sum(each.state.size_bytes() for each in partitions.values()))
         metrics.EXCHANGE_TRANSITIONS.set(sum(not each.live for each in partitions.values()))
+        if all(each.live for each in partitions.values()):
+            self._reports(partitions.values())
         clocks = [each.clock_ms for each in partitions.values()]
         if clocks:
             metrics.EXCHANGE_CLOCK_TIMESTAMP.set(min(clocks) / 1000)
@@ -116,3 +131,40 @@ class Counting:
         for dataset, behind in self.lag.measure(ends, offsets, time.time()).items():
             metrics.EXCHANGE_LAG_RECORDS.labels(dataset=dataset).set(behind.records)
             metrics.EXCHANGE_LAG_SECONDS.labels(dataset=dataset).set(behind.seconds)
+
+    def _reports(self, partitions: Iterable[AssignedPartition]) -> None:
+        """Set how reports compare over all of this worker's partitions; nothing stands where it has none."""
+        held = list(partitions)
+        if not held:
+            metrics.CROSSCHECK_REPORTS.clear()
+            metrics.CROSSCHECK_DISCREPANCIES.clear()
+        for name, golden in self._goldens.items() if held else ():
+            counts: Counter[tuple[int, int, str]] = Counter()
+            for partition in held:
+                counts.update(partition.checks[name].counts)
+            for number, rule in enumerate(golden.rules):
+                element, severity = f"{golden.entity}.{rule.name}", golden.elements[number].severity
+                sources = {claim.dataset for claim in rule.claims}
+                for dataset, _ in rule.reports:
+                    if sources == {dataset}:
+                        continue
+                    labels = {"element": element, "dataset": golden.datasets[dataset].dataset.id}
+                    # Those that are 0 as well: of a dataset that agrees nowhere there must be a rate of agreement.
+                    for result in Result:
+                        metrics.CROSSCHECK_REPORTS.labels(result=result, **labels).set(counts[number, dataset, result])
+                    metrics.CROSSCHECK_DISCREPANCIES.labels(severity=severity, **labels).set(
+                        sum(counts[number, dataset, result] for result in OPENING)
+                    )
+
+
+def _count_view(active: ActiveView) -> None:
+    view = active.view.view
+    labels = {"ask": f"{view.subscriber}.{view.ask}", "dataset": view.dataset}
+    for outcome in ("upserted", "retracted", "unchanged"):
+        number = getattr(active, outcome)
+        if number:
+            metrics.EXCHANGE_DELIVERIES.labels(outcome=outcome, **labels).inc(number)
+    withheld = {"row_condition": active.withheld, "unmaskable": active.unmaskable, "no_source": active.no_source}
+    for cause, number in withheld.items():
+        if number:
+            metrics.EXCHANGE_WITHHELD.labels(reason=cause, **labels).inc(number)

@@ -47,8 +47,8 @@ class Incoming(Protocol):
 Arrival = tuple["DatasetExchange", bytes | None, bytes | None, int, Incoming]
 """Of which dataset, key, value, the broker's time of arrival in milliseconds, and the message itself."""
 
-Touched = tuple[bytes, bytes | None, bytes | None]
-"""A record's key, its state value before, and after; None: there is none."""
+Touched = tuple[bytes, bytes | None, bytes | None, int]
+"""A record's key, its state value before, and after (None: there is none); when it arrived, in milliseconds."""
 
 
 class Checks(Protocol):
@@ -80,6 +80,12 @@ class ActiveView:
     unchanged: int = 0
     withheld: int = 0
     unmaskable: int = 0
+    no_source: int = 0
+    """Of a golden view: entities of which no source of what is asked for speaks."""
+
+    def forget_counts(self) -> None:
+        """Start counting anew."""
+        self.upserted = self.retracted = self.unchanged = self.withheld = self.unmaskable = self.no_source = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -114,7 +120,7 @@ class DatasetExchange:
         self.sent_at.clear()
         self.sent_changed.clear()
         for view in self.views:
-            view.upserted = view.retracted = view.unchanged = view.withheld = view.unmaskable = 0
+            view.forget_counts()
 
 
 class PartitionExchange:
@@ -288,7 +294,7 @@ class PartitionExchange:
                 headers = None
             outputs.append((dataset.current_topic, value, key, partition, None, None, arrived_ms, headers))
             if exchange.checks is not None:
-                exchange.touched.append((key, stored, pending[state_key]))
+                exchange.touched.append((key, stored, pending[state_key], arrived_ms))
                 self._cross_check(exchange)
             if exchange.views:
                 self._share(exchange, key, before, before_bounds, value, bounds, arrived_ms)
@@ -446,7 +452,7 @@ class PartitionExchange:
         current = deleted.current_value(dataset.deleted_frame)
         self.outputs.append((dataset.current_topic, current, key, self.partition, None, None, arrived_ms, epoch_header))
         if exchange.checks is not None:
-            exchange.touched.append((key, stored, self.pending[state_key]))
+            exchange.touched.append((key, stored, self.pending[state_key], arrived_ms))
             self._cross_check(exchange)
         if held is not None and held.record is not None:
             bounds = self._writer_of(dataset, held.record).reader.bounds(held.record)

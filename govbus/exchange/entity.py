@@ -19,6 +19,7 @@ from typing import Protocol
 from govbus.exchange.difference import HOUR_MS, ActiveView, Output, Touched
 from govbus.exchange.golden import Absence, BoundDataset, CompiledGolden, Said
 from govbus.exchange.held import Held
+from govbus.exchange.incidents import Incidents
 from govbus.exchange.said import packed, unpacked
 from govbus.exchange.state import PartitionState
 from govbus.rules.crosscheck import NEVER, Evaluation
@@ -55,6 +56,8 @@ class EntityChecks:
         self.counts: Counter[Counted] = Counter(state.checkpoint.counts.get(golden.id, {}))
         """How many entities compare with which result, per element and reporting dataset; kept with the state."""
         state.checkpoint.counts[golden.id] = self.counts
+        self.incidents = Incidents(golden, self.counts, state.checkpoint.incidents.get(golden.id))
+        state.checkpoint.incidents[golden.id] = self.incidents.told
         self._counted: Counter[Counted] = Counter()
         self.sent_at: list[int] = []
         """Of each record that changed a share view of the golden view: when it was published, in milliseconds."""
@@ -175,6 +178,7 @@ class EntityChecks:
         outputs = golden_difference(subject, *stands, self._holding.partition)
         internal = len(outputs)
         self._count(was, now)
+        self.incidents.noticed(was, now)
         for active in self.views:
             shown_before = golden.shown(active.view.view.id, subject, was, said_before)
             found = golden.shown_or_absent(active.view.view.id, subject, now, said_after)

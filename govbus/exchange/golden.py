@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from govbus.catalogue.golden import GOLDEN, Binding, bindings, elements_of
@@ -50,6 +51,15 @@ class Said:
     report: Report
     key: bytes
     released: int
+
+
+class Absence(StrEnum):
+    """Why a share view of a golden view has nothing of an entity."""
+
+    NO_ENTITY = "no_entity"
+    NO_SOURCE = "no_source"
+    ROW_CONDITION = "row_condition"
+    UNMASKABLE = "unmaskable"
 
 
 class BoundDataset:
@@ -133,6 +143,8 @@ class CompiledGolden:
         self.frame = header(schema_id)
         assert revision.discrepancy_schema_id is not None
         self.discrepancy_frame = header(revision.discrepancy_schema_id)
+        self.incident_topic = revision.topics.incident
+        self.incident_frame = None if revision.incident_schema_id is None else header(revision.incident_schema_id)
         schema = record_schema(dataset.avro)
         self.newest = RecordReader(schema)
         self.writers = {
@@ -275,8 +287,15 @@ class CompiledGolden:
         self, view_id: str, subject: bytes, evaluation: Evaluation | None, said: Sequence[Said | None]
     ) -> bytes | None:
         """Return the share value that the view has of *subject*, or None where it has nothing of it."""
+        found = self.shown_or_absent(view_id, subject, evaluation, said)
+        return None if isinstance(found, Absence) else found
+
+    def shown_or_absent(
+        self, view_id: str, subject: bytes, evaluation: Evaluation | None, said: Sequence[Said | None]
+    ) -> bytes | Absence:
+        """Return the share value that the view has of *subject*, or why it has nothing of it."""
         if evaluation is None:
-            return None
+            return Absence.NO_ENTITY
         view = self.views[view_id]
         withheld = set()
         for number, bit in view.conditions.items():
@@ -285,12 +304,13 @@ class CompiledGolden:
                 withheld.add(number)
         sources = {evaluation.elements[number].source for number in view.asked}
         if not any(source is not None and source not in withheld for source in sources):
-            return None
+            return Absence.NO_SOURCE if sources <= {None} else Absence.ROW_CONDITION
         record = self.record(subject, evaluation, said, frozenset(withheld))
         try:
-            return view.view.project[self.frame](record, self.newest.bounds(record))
+            shown = view.view.project[self.frame](record, self.newest.bounds(record))
         except Unmaskable:
-            return None
+            return Absence.UNMASKABLE
+        return Absence.ROW_CONDITION if shown is None else shown
 
     def discrepancy(
         self, subject: bytes, place: tuple[int, int], found: Discrepancy, said: Sequence[Said | None]

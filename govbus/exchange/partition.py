@@ -301,7 +301,8 @@ class AssignedPartition:
         if not any(checks.spoke for checks in self.checks.values()):
             return []
         self.checked_ms = max(self.checked_ms, self.exchange.clock_ms)
-        return [self.clock_record()]
+        told = [each for checks in self.checks.values() for each in checks.incidents.outputs(self.number)]
+        return [*told, self.clock_record()]
 
     def clock_record(self) -> Output:
         """Return the record that keeps the clock at which the golden views were sent last."""

@@ -49,6 +49,7 @@ class Checkpoint:
     currents: dict[str, tuple[str, int]] = field(default_factory=dict)
     prefixes: dict[str, int] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
+    incidents: dict[str, dict[str, int]] = field(default_factory=dict)
     counts: dict[str, Counter[tuple[int, int, str]]] = field(default_factory=dict)
 
     def document(self) -> bytes:
@@ -58,6 +59,7 @@ class Checkpoint:
             "currents": self.currents,
             "prefixes": self.prefixes,
             "said": self.said,
+            "incidents": self.incidents,
             "counts": {name: [[*of, number] for of, number in each.items()] for name, each in self.counts.items()},
         }
         return json.dumps(content).encode()
@@ -75,6 +77,7 @@ class Checkpoint:
             currents={topic: (topic_id, end) for topic, (topic_id, end) in content["currents"].items()},
             prefixes=content["prefixes"],
             said=content.get("said", {}),
+            incidents=content.get("incidents", {}),
             counts={
                 name: Counter({(element, dataset, result): number for element, dataset, result, number in counts})
                 for name, counts in content.get("counts", {}).items()

@@ -197,7 +197,7 @@ class _Loop:
             return []
         if len(self.dataset.key_paths) > 1:
             # Which of a subject's records speaks for its dataset follows from their versions.
-            return ["        touch((key, stored, v))"]
+            return ["        touch((key, stored, v, arrived_ms))"]
         spans: list[list[int]] = []
         for slot in self.dataset.watched:
             if spans and spans[-1][1] == slot:
@@ -207,7 +207,7 @@ class _Loop:
         differs = [f"v[b{first}:b{end}] != stored[o[{first}]:o[{end}]]" for first, end in spans]
         # Whether a key touched before in this loop becomes unsettled shows only when the checks have taken it.
         test = " or ".join(["stored is None", *differs, "key in unsettled", "key in untaken"])
-        return [f"        if {test}:", "            touch((key, stored, v)); untaken.add(key)"]
+        return [f"        if {test}:", "            touch((key, stored, v, arrived_ms)); untaken.add(key)"]
 
     def _differences(self) -> list[str]:
         if not self.views:

@@ -265,6 +265,7 @@ class Worker:
         for outputs in partition.judged_by_time():
             self.health.beat()
             self._commit_changes(partition, outputs)
+            self._counting.judged(partition)
 
     def _commit_changes(self, partition: AssignedPartition, outputs: Sequence[Output]) -> None:
         existing = inputs.existing_topics(self._admin)

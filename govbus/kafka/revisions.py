@@ -46,6 +46,8 @@ class Revision(BaseModel):
     """Per golden view (``golden.ENTITY``) the registry id of its record schema."""
     discrepancy_schema_id: int | None = None
     """The registry id of ``bus.Discrepancy``; None where nothing is cross-checked."""
+    incident_schema_id: int | None = None
+    """The registry id of ``bus.Incident``; None where nothing is cross-checked."""
     deleted_schema_id: int
     """The registry id of ``bus.Deleted``."""
     pseudonym_keys: dict[str, str]

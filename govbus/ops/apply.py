@@ -18,7 +18,7 @@ from govbus.catalogue.model import Catalogue
 from govbus.catalogue.plan import Plan, plan
 from govbus.catalogue.topics import Topics
 from govbus.catalogue.views import share_views
-from govbus.codec.schemas import DELETED, DISCREPANCY, record_schema
+from govbus.codec.schemas import DELETED, DISCREPANCY, INCIDENT, record_schema
 from govbus.codec.view_schema import view_schema
 from govbus.errors import DeclarationError, Fault, GovbusError
 from govbus.kafka.registry import IncompatibleSchema, Registry
@@ -187,6 +187,7 @@ def _registered(
         discrepancy_schema_id=(
             _register(registry, topics.subject(topics.discrepancy), DISCREPANCY, "NONE") if goldens else None
         ),
+        incident_schema_id=_register(registry, topics.subject(topics.incident), INCIDENT, "NONE") if goldens else None,
         number=1 if last is None else last.number + 1,
         applied_at=datetime.now(UTC).isoformat(timespec="seconds"),
         catalogue=catalogue,

@@ -50,7 +50,8 @@ def topic_policies(catalogue: Catalogue) -> dict[str, TopicPolicy]:
         policies[topics.raw(dataset.id)] = _policy(city, _kept(_milliseconds(retention)))
         policies[topics.current(dataset.id)] = _policy(city, _compacted(city))
     for golden in golden_datasets(catalogue):
-        policies[topics.golden(golden)] = policies[topics.discrepancy] = _policy(city, _compacted(city))
+        for topic in (topics.golden(golden), topics.discrepancy, topics.incident):
+            policies[topic] = _policy(city, _compacted(city))
     for view in share_views(catalogue):
         if isinstance(view, ShareView):
             policies[topics.share(view.id)] = _policy(city, _shared(city))

@@ -25,6 +25,9 @@ OPENING = frozenset({Result.DIFFERENT, Result.INVALID_A})
 
 AGREEING = frozenset({Result.EQUAL, Result.COMPATIBLE})
 
+COMPARABLE = AGREEING | OPENING | {Result.INVALID_B, Result.STALE_A, Result.STALE_B}
+"""The results where both sides have a value and it can be told how they compare: what rates of agreement are of."""
+
 
 class Standing(StrEnum):
     """How far the authority's value can be relied on, as of the other reports."""

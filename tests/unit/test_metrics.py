@@ -24,7 +24,10 @@ DECLARED: dict[str, Collector] = {
     for name, value in vars(metrics).items()
     if name.isupper() and isinstance(value, Counter | Gauge | metrics.Histogram)
 }
-LABELS = {"dataset", "ask", "reason", "rule", "verdict", "outcome", "operation", "version"}
+LABELS = {
+    *("dataset", "ask", "reason", "rule", "verdict", "outcome", "operation", "version"),
+    *("element", "result", "severity"),
+}
 ROW = re.compile(r"^\| `(govbus_\w+)` \| (\w+) \| ([^|]*) \| (.*) \|$", re.MULTILINE)
 
 

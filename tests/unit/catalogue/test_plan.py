@@ -38,7 +38,7 @@ def test_the_same_declarations_need_nothing(tmp_path: Path, applied: Catalogue) 
 
     assert found.is_empty
     assert found.topics_created == ()
-    assert len(found.topics_kept) == 3 + 2 + 2 * 2 + 2 + 2
+    assert len(found.topics_kept) == 3 + 2 + 2 * 2 + 2 + 3
 
 
 def test_the_first_plan_creates_everything(applied: Catalogue) -> None:
