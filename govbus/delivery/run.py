@@ -34,12 +34,16 @@ from govbus.kafka.clients import Fenced
 from govbus.kafka.registry import Registry
 from govbus.kafka.revisions import latest_revision
 from govbus.kafka.settings import Settings
+from govbus.kafka.standstill import Standstill
 from govbus.kafka.topics import Topics
 
 log = structlog.get_logger()
 
 LOOK_SECONDS = 15.0
 """How often to look for a new revision and for topics that were made again."""
+
+STALLED_SECONDS = 20.0
+"""After so long without reading on where there is more, the reader is made anew."""
 
 TOUCH_SECONDS = 60.0
 """How often an idle sink writes down that it is level with its topics."""
@@ -271,6 +275,7 @@ class _Delivery:
         # A file would wait for more changes to come; who asked to be brought up to date waits for none.
         hurried = replace(sink.limits, end_when_level=True)
         self.lag.follow(plan, reader)
+        standstill = Standstill(STALLED_SECONDS)
         with Writing(sink, self._count, plan.ask.id) as writing:
             while not self.stop.is_set():
                 if targets is not None and _reached(reader, targets):
@@ -292,7 +297,8 @@ class _Delivery:
                 reader.tell_group(writing.positions)
                 if time.monotonic() - looked_at > LOOK_SECONDS:
                     self.lag.show()
-                    self._look(plan, reader, logs, catalogue_end)
+                    now = self._look(plan, reader, logs, catalogue_end)
+                    self._judge(reader, now, standstill, idle=not batch)
                     if sink.asked_anew:
                         raise _BeginAnew("a snapshot was asked for")
                     looked_at = time.monotonic()
@@ -313,12 +319,22 @@ class _Delivery:
                     "rows that the store cannot hold", ask=self.ask_id, dataset=dataset, rows=counts.undeliverable
                 )
 
-    def _look(self, plan: Plan, reader: ShareReader, logs: Mapping[str, TopicLog], catalogue_end: int) -> None:
+    def _look(
+        self, plan: Plan, reader: ShareReader, logs: Mapping[str, TopicLog], catalogue_end: int
+    ) -> Mapping[str, TopicLog]:
+        """Return where the logs stand now, where revision and topics are still those that the delivery began with."""
         if reader.end_of(self.topics.catalogue) != catalogue_end:
             raise _BeginAnew("a new revision was applied")
         now = reader.logs(each.topic for each in plan.delivered)
         if {topic: found.topic_id for topic, found in now.items()} != {t: found.topic_id for t, found in logs.items()}:
             raise _BeginAnew("a share topic was deleted or made again")
+        return now
+
+    @staticmethod
+    def _judge(reader: ShareReader, logs: Mapping[str, TopicLog], standstill: Standstill, *, idle: bool) -> None:
+        ends = {(topic, p): each.end for topic, found in logs.items() for p, each in found.partitions.items()}
+        for topic, number in standstill.look(reader.positions, ends, idle=idle):
+            raise _BeginAnew(f"{topic} partition {number} is not read any more, though there are records")
 
     def _idle(self, plan: Plan, reader: ShareReader, logs: Mapping[str, TopicLog], catalogue_end: int) -> None:
         """Nothing of the ask can be read: wait for a revision, or a topic, that changes this."""

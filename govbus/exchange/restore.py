@@ -77,6 +77,9 @@ class Restore:
             topic, offset = message.topic(), message.offset()
             assert topic is not None
             assert offset is not None
+            if message.partition() != self.partition:
+                # Of the partition that this reader was pointed at before.
+                continue
             fault = message.error()
             if fault is not None:
                 if fault.code() != KafkaError._PARTITION_EOF:

@@ -29,6 +29,7 @@ from govbus.exchange.opening import Opening
 from govbus.exchange.partition import AssignedPartition
 from govbus.exchange.restore import Restore
 from govbus.exchange.revision import CompiledRevision
+from govbus.exchange.stalls import Stalls
 from govbus.exchange.state import state_fault
 from govbus.exchange.transaction import Transactions
 from govbus.exchange.waiting import Stopped, Waiting
@@ -46,7 +47,7 @@ SLICE_RECORDS = 1_000
 """How many records are taken in before what they give is put on its way."""
 TICK_SECONDS = 1.0
 FIRST_TICK_SECONDS = 0.1
-CURRENT_ENDS_SECONDS = 10.0
+LOOK_SECONDS = 10.0
 ENDS_SECONDS = 2.0
 """How long the loop is held up by asking for what it can do without."""
 SESSION_TIMEOUT_MS = 15_000
@@ -74,7 +75,7 @@ class Worker:
         self._aborts = AbortMemory(self._folder, batch_records)
         self._last_tick = 0.0
         self._current_ends: dict[tuple[str, int], int] = {}
-        self._current_ends_at = time.monotonic()
+        self._looked_at = time.monotonic()
 
     def stop(self) -> None:
         """Ask the loop to end after the batch in hand."""
@@ -110,6 +111,7 @@ class Worker:
             self.settings, self.topics, self._waiting, in_transaction=lambda: self._transactions.is_open
         )
         self._admin = clients.admin(self.settings)
+        self._stalls = Stalls(self.settings, self._admin, self.topics.exchange_group)
         self._opening = Opening(self._admin, self.topics, self._applied, self._folder)
         self._faults = ConnectionFaults()
         self._consumer = self._subscribed()
@@ -124,7 +126,7 @@ class Worker:
                 self._poll()
                 self._bring_partitions_up()
                 self._show_how_it_stands()
-                self._ask_current_ends()
+                self._look_around()
                 self._counting.state(self.partitions, self._consumer, self._offsets)
         finally:
             self._close()
@@ -222,6 +224,7 @@ class Worker:
         if self._restoring is not restore:
             restore.begin(self._reader)
             self._restoring = restore
+        self._stalls.restoring((partition.number, restore.remaining))
         if restore.step(self._reader, timeout_seconds=0.1):
             partition.restored_by(restore)
             log.info("partition restored", partition=partition.number)
@@ -301,6 +304,7 @@ class Worker:
 
     def _poll(self) -> None:
         first = self._consumer.poll(0.0 if any(each.has_work for each in self.partitions.values()) else 0.05)
+        self._stalls.idle = first is None
         if first is None:
             return
         if first.error() is None:
@@ -420,18 +424,22 @@ class Worker:
                 currents[topic] = (currents[topic][0], end)
         self._current_ends = {each: end for each, end in self._current_ends.items() if each[1] not in committed}
 
-    def _ask_current_ends(self) -> None:
+    def _look_around(self) -> None:
+        """Ask, now and then, where the logs end: whether all inputs are read, and what the states hold."""
         now = time.monotonic()
-        if now - self._current_ends_at < CURRENT_ENDS_SECONDS:
+        if now - self._looked_at < LOOK_SECONDS:
             return
-        self._current_ends_at = now
-        live = [each.number for each in self.partitions.values() if each.live]
+        self._looked_at = now
+        live = [each for each in self.partitions.values() if each.live]
+        numbers = {each.number for each in live}
+        self._stalls.look(
+            {place: offset for place, offset in self._offsets.items() if place[1] in numbers},
+            {(self.topics.tick, each.number): each.clock_ms for each in live},
+            silent=self._waiting.brokers_silent,
+        )
+        currents = [(topic, number) for topic in self.revision.current_topics for number in numbers]
         try:
-            self._current_ends = inputs.ends(
-                self._admin,
-                [(topic, number) for topic in self.revision.current_topics for number in live],
-                ENDS_SECONDS,
-            )
+            self._current_ends = inputs.ends(self._admin, currents, ENDS_SECONDS)
         except Unavailable as error:
             # They only shorten the next restore: nothing waits for them.
             log.warning("the ends of current topics are not known", reason=str(error))
