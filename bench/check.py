@@ -1,4 +1,5 @@
-"""How fast a whole city's declarations are checked: 2,099 datasets, 51,688 fields, 59 subscribers (Shenzhen's figures).
+"""How fast a whole city's declarations are checked: 2,099 datasets, 51,688 fields, 59 subscribers (Shenzhen's figures),
+60 elements that two fields in every five datasets carry, and asks for the golden view of them.
 
     python bench/check.py [--repeats N] [--seed N] [--keep DIR]
 
@@ -22,6 +23,7 @@ from pathlib import Path
 from rig import spread, write
 
 DATASETS, FIELDS, BODIES = 2_099, 51_688, 59
+ELEMENTS = 60
 LIMIT_SECONDS, LIMIT_MB = 10.0, 500.0
 
 CHARACTERS = (
@@ -72,8 +74,19 @@ KINDS: list[tuple[object, str, str]] = [  # Avro type, entry's words, sample val
 MASKS = {"string": ["pass", "{mask: {first: 1}}", "pseudonym"], "long": ["pass", "{generalise: {band: 1000}}"]}
 
 
-def dataset(draw: random.Random, root: Path, department: str, number: int, fields: int, subscribers: list[str]) -> dict:
-    """Write one dataset with schema and samples; return its grants by subscriber and purpose."""
+def dataset(
+    draw: random.Random,
+    root: Path,
+    department: str,
+    number: int,
+    fields: int,
+    subscribers: list[str],
+    sources: dict[str, tuple[str, str]],
+) -> dict:
+    """Write one dataset with schema and samples; return its grants by subscriber and purpose.
+
+    The first dataset that carries an element is its source: *sources* has dataset and field by element.
+    """
     name = f"dataset_{number:04}"
     avro: list[dict[str, object]] = [{"name": "citizen_id", "type": "string", "doc": "公民身份号码"}]
     entries = ["  citizen_id: {title: 公民身份号码, definition: 公民唯一的身份代码, grade: L3, format: citizen_id}"]
@@ -84,6 +97,11 @@ def dataset(draw: random.Random, root: Path, department: str, number: int, field
         kind, more, value = draw.choice(KINDS)
         optional = draw.random() < 0.4
         title = words(draw, draw.randint(2, 8))
+        if number % 5 == 0 and position <= 2:
+            element = f"citizen.item_{(number // 5 * 2 + position) % ELEMENTS:02}"
+            kind, more, value, optional = "string", f"element: {element}", '"甲"', False
+            if sources.setdefault(element, (name, path)) == (name, path):
+                more += ", authoritative: true"
         avro.append({"name": path, "type": ["null", kind] if optional else kind, "doc": title})
         if optional:
             avro[-1]["default"] = None
@@ -141,7 +159,15 @@ def make_city(root: Path, seed: int) -> None:
     (root / "city.yaml").write_text('city: bench\ntitle: 云海市\ndivision: "890000"\n')
     purposes = "\n".join(f"  {purpose}: {words(draw, 6)}" for purpose in PURPOSES)
     codes = "\n".join(f'    "{code}": {words(draw, 3)}' for code in range(1, 10))
-    (root / "schemas" / "elements.yaml").write_text(f"purposes:\n{purposes}\ncode_lists:\n  status:\n{codes}\n")
+    elements = "\n".join(
+        f"  citizen.item_{number:02}: {{title: {words(draw, 4)}, definition: {words(draw, 12)}, type: text, "
+        "comparator: exact, severity: minor}"
+        for number in range(ELEMENTS)
+    )
+    (root / "schemas" / "elements.yaml").write_text(
+        f"purposes:\n{purposes}\ncode_lists:\n  status:\n{codes}\nelements:\n{elements}\n"
+        "entities:\n  citizen: {title: 自然人, id: citizen_id, format: citizen_id}\n"
+    )
     for number, body in enumerate(bodies):
         (root / "schemas" / body).mkdir()
         (root / "producers" / body).mkdir(parents=True)
@@ -157,15 +183,23 @@ def make_city(root: Path, seed: int) -> None:
         moved = draw.randint(0, min(sizes[one] - 5, 10))
         sizes[one], sizes[other] = sizes[one] - moved, sizes[other] + moved
     asks: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+    sources: dict[str, tuple[str, str]] = {}
     for number, size in enumerate(sizes):
         department = draw.choice(bodies)
-        grants = dataset(draw, root, department, number, size, bodies)
+        name = f"dataset_{number:04}"
+        grants = dataset(draw, root, department, number, size, bodies, sources)
+        told = {path: element for element, (of, path) in sources.items() if of == name}
         for pair, masks in grants.items():
-            asks.setdefault(pair, {})[f"{department}.dataset_{number:04}"] = masks
+            wanted = asks.setdefault(pair, {})
+            wanted[f"{department}.{name}"] = masks
+            for path, element in told.items():
+                if path in masks:
+                    golden = wanted.setdefault("golden.citizen", {"citizen_id": "pass"})
+                    golden[f"{element.removeprefix('citizen.')}.value"] = masks[path]
     for (subscriber, purpose), wanted in asks.items():
         lines = []
         for dataset_id, masks in wanted.items():
-            shown = list(masks.items())[: draw.randint(1, len(masks))]
+            shown = list(masks.items())[: draw.randint(2 if dataset_id == "golden.citizen" else 1, len(masks))]
             lines += [f"  {dataset_id}:", f"    fields: {{{', '.join(f'{p}: {m}' for p, m in shown)}}}"]
         text = (
             f"ask: {purpose}\npurpose: {purpose}\nlegal_basis: 《政务数据共享条例》\nscenario: {words(draw, 9)}\n"
@@ -219,6 +253,7 @@ def main() -> None:
             "seed": given.seed,
             "datasets": DATASETS,
             "fields": FIELDS,
+            "elements": ELEMENTS,
             "subscribers": BODIES,
             "files": files,
             "seconds": spread(seconds, 2),
