@@ -13,6 +13,7 @@ from typing import Any
 
 from govbus.catalogue.avro_fields import Kind
 from govbus.catalogue.check_elements import SUITED_KINDS
+from govbus.catalogue.document import Document
 from govbus.catalogue.draft import DatasetDraft, Draft
 from govbus.catalogue.model import Element, FieldEntry
 from govbus.catalogue.reader import ELEMENTS
@@ -33,12 +34,25 @@ _TYPES: Mapping[Kind, str] = {
 
 
 @dataclass(frozen=True)
+class Place:
+    """A field, ``DATASET FIELD``, and where it is declared. The file is read again where its `line` is asked for."""
+
+    name: str
+    path: str
+    document: Document
+
+    @property
+    def line(self) -> int:
+        return self.document.line("fields", self.path)
+
+
+@dataclass(frozen=True)
 class Suggestion:
-    """Fields (file, line, ``DATASET FIELD``) that seem to carry one *element*, and what to add: file, part, entry."""
+    """Fields that seem to carry one *element*, and what to add: file, part of it, entry."""
 
     element: str
     is_declared: bool
-    fields: tuple[tuple[str, int, str], ...]
+    fields: tuple[Place, ...]
     add: tuple[tuple[str, str, dict[str, Any]], ...]
 
 
@@ -62,9 +76,12 @@ class _Field:
         return "code" if self.entry.codes is not None and self.kind == "string" else _TYPES[self.kind]
 
     @property
-    def place(self) -> tuple[str, int, str]:
-        document = self.dataset.document
-        return document.file, document.line("fields", self.path), f"{self.dataset.id} {self.path}"
+    def file(self) -> str:
+        return self.dataset.document.file
+
+    @property
+    def place(self) -> Place:
+        return Place(f"{self.dataset.id} {self.path}", self.path, self.dataset.document)
 
     @property
     def looks(self) -> tuple[object, ...]:
@@ -120,8 +137,8 @@ def _copies(draft: Draft, entity: str, fields: Sequence[_Field]) -> Iterator[tup
         looks = {each.looks for each in carriers}
         telling = {each.dataset.id for each in carriers}
         alike: dict[str, _Field] = {}
-        for look in looks:
-            for word in words:
+        for look in sorted(looks, key=str):
+            for word in sorted(words):
                 for each in loose.get((look, word), ()):
                     if each.dataset.id not in telling and each.kind in SUITED_KINDS[element.type]:
                         alike.setdefault(each.dataset.id, each)
@@ -134,7 +151,7 @@ def _of_element(name: str, fields: Sequence[_Field]) -> Suggestion:
         element=name,
         is_declared=True,
         fields=tuple(each.place for each in fields),
-        add=tuple((each.place[0], "fields", {each.path: {"element": name}}) for each in fields),
+        add=tuple((each.file, "fields", {each.path: {"element": name}}) for each in fields),
     )
 
 
@@ -175,5 +192,5 @@ def _of_group(draft: Draft, entity: str, group: Sequence[_Field]) -> Suggestion:
         form = of.entries[subject].format if subject in of.entries else None
         about = {"title": entity, "id": subject.rpartition(".")[2], "format": form or "..."}
         add.insert(0, (ELEMENTS, "entities", {entity: about}))
-    add += [(each.place[0], "fields", {each.path: {"element": name}}) for each in group]
+    add += [(each.file, "fields", {each.path: {"element": name}}) for each in group]
     return Suggestion(name, False, tuple(each.place for each in group), tuple(add))

@@ -52,8 +52,9 @@ def show_suggestions(suggestions: Sequence[Suggestion], console: Console) -> Non
     for each in suggestions:
         words = "looks like" if len(each.fields) == 1 else "look like"
         what = each.element if each.is_declared else f"one fact, {each.element}, that is not declared"
-        fields = [f"{name} ({file}:{line})" for file, line, name in each.fields]
-        _say(console, f"suggestion: {_names(fields)} {words} {what}; if so, add:", "cyan")
+        fields = [f"{field.name} ({field.document.file}:{field.line})" for field in each.fields[:_SHOWN_NAMES]]
+        more = f" and {len(each.fields) - len(fields)} more" if len(each.fields) > len(fields) else ""
+        _say(console, f"suggestion: {', '.join(fields)}{more} {words} {what}; if so, add:", "cyan")
         for file, part, entry in each.add[: _SHOWN_NAMES + 2]:
             _say(console, f"    {file}, {part}: {_shown(entry)[1:-1]}")
         if not each.is_declared:

@@ -42,9 +42,9 @@ def test_a_copy_of_a_declared_element_is_suggested_until_it_is_bound(tmp_path: P
 
     assert (suggestion.element, suggestion.is_declared) == ("citizen.name", True)
     assert suggestion.add == ((PUPIL, "fields", {"name": {"element": "citizen.name"}}),)
-    ((file, line, name),) = suggestion.fields
-    assert (file, name) == (PUPIL, "school.pupil name")
-    assert "姓名" in UNBOUND[PUPIL].splitlines()[line - 1]
+    (field,) = suggestion.fields
+    assert (field.document.file, field.name) == (PUPIL, "school.pupil name")
+    assert "姓名" in UNBOUND[PUPIL].splitlines()[field.line - 1]
     followed(tmp_path, suggestion)
     assert check(tmp_path, TODAY, suggest=True).suggestions == ()
 
@@ -59,7 +59,7 @@ def test_two_fields_of_no_element_make_one(tmp_path: Path) -> None:
 
     assert [(each.element, each.is_declared) for each in found] == [("citizen.born", True), ("citizen.grade_no", False)]
     grade = found[1]
-    assert [name for _, _, name in grade.fields] == ["police.person register_no", "school.pupil grade_no"]
+    assert [field.name for field in grade.fields] == ["police.person register_no", "school.pupil grade_no"]
     followed(tmp_path, grade)
     path = tmp_path / PUPIL
     text = path.read_text(encoding="utf-8")
