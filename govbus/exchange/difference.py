@@ -241,9 +241,6 @@ class PartitionExchange:
             if failing is not None:
                 self._reject(exchange, RejectReason.INVALID_VALUE, key, received, message, failing)
                 continue
-            failures = writer.structure.failing(value, bounds) if writer.structure else ()
-            if failures and self._rejected_by(failures, exchange, key, received, message):
-                continue
             # A positive version of eight bytes, as microseconds are: its bytes reversed order as the number does.
             usual = bounds[1] == 13 and not value[5] & 1
             if dataset.time_based and arrived_ms != limit_for:
@@ -254,6 +251,9 @@ class PartitionExchange:
                 if reason is not None:
                     self._reject(exchange, reason, key, received, message)
                     continue
+            failures = writer.structure.failing(value, bounds) if writer.structure else ()
+            if failures and self._rejected_by(failures, exchange, key, received, message):
+                continue
             state_key = exchange.state_prefix + key
             stored = pending.get(state_key)
             if stored is None:

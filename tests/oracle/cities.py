@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-from oracle import avro, generate, masks, policies, views
+from oracle import avro, generate, masks, policies, structure, views
 from oracle.avro import Primitive, Record
 from oracle.views import GRADES, Declared
 
@@ -66,13 +66,21 @@ def _dataset(rng: Random, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         "fields": {},
         "grants": [],
     }
+    if rng.random() < 0.5:
+        structure.add_fields(rng, schema, document)
     _document_fields(rng, schema, document)
+    structure.draw_checks(rng, _record(schema), document)
     return schema, document
 
 
-def _document_fields(rng: Random, schema: dict[str, Any], document: dict[str, Any]) -> None:
+def _record(schema: dict[str, Any]) -> Record:
     record = avro.parse(schema)
     assert isinstance(record, Record)
+    return record
+
+
+def _document_fields(rng: Random, schema: dict[str, Any], document: dict[str, Any]) -> None:
+    record = _record(schema)
     for path in every_path(record):
         if path in document["fields"]:
             continue
@@ -201,7 +209,7 @@ def revised(rng: Random, declared: Declared, start: date) -> Declared:
     later = copy.deepcopy(declared)
     for _ in range(rng.randint(1, 3)):
         name = rng.choice(list(later.datasets))
-        match rng.randrange(8):
+        match rng.randrange(9):
             case 0:
                 draw_sharing(rng, later, name, start)
             case 1:
@@ -212,7 +220,10 @@ def revised(rng: Random, declared: Declared, start: date) -> Declared:
                     ask["until"] = until(rng, start)
             case 3:
                 later.schemas[name] = generate.evolved(later.schemas[name], rng, tuple(later.datasets[name]["key"]))
+                if rng.random() < 0.3 and not any(path.startswith("st_") for path in later.datasets[name]["fields"]):
+                    structure.add_fields(rng, later.schemas[name], later.datasets[name], optional=True)
                 _document_fields(rng, later.schemas[name], later.datasets[name])
+                structure.prune(later.business(name), later.datasets[name])
                 draw_sharing(rng, later, name, start)
             case 4:
                 later.datasets[name]["epoch"] += 1
@@ -221,6 +232,8 @@ def revised(rng: Random, declared: Declared, start: date) -> Declared:
             case 7:
                 later.datasets[name]["share"] = rng.choice(["conditional", "conditional", "unconditional"])
                 draw_sharing(rng, later, name, start)
+            case 8:
+                structure.draw_checks(rng, later.business(name), later.datasets[name])
     return later
 
 
@@ -252,6 +265,7 @@ def record_of(rng: Random, declared: Declared, dataset_id: str, key: tuple[Any, 
             _put(value, path, str(rng.randint(1900, 2099)))
         elif masks.field_at(record, path) == Primitive("string") and rng.random() < 0.7:
             _put(value, path, rng.choice(["", generate.Values(rng).text()]) + canary(dataset_id, path))
+    structure.fill(rng, record, value)
     for path, part in zip(document["key"], key, strict=True):
         _put(value, path, part)
     return value

@@ -140,6 +140,7 @@ class SimulatedBus:
         self.processed_under: dict[tuple[str, int, int], int] = {}
         self.verdicts: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
+        self.failed: Counter[tuple[str, str]] = Counter()
         self.partitions: dict[int, AssignedPartition] = {}
         self.compiled: dict[int, CompiledRevision] = {}
         self.usual = self.unusual = self.judged = 0
@@ -385,6 +386,7 @@ class SimulatedBus:
     def _count(self, partition: AssignedPartition) -> None:
         for each in partition.datasets.values():
             self.verdicts.update(accepted=each.accepted, duplicate=each.duplicate, stale=each.stale)
+            self.failed.update(each.failed)
             self.rejected.update({str(reason): count for reason, count in each.rejected.items()})
             each.forget_counts()
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
-from oracle import avro, cities, generate, policies, views
+from oracle import avro, cities, generate, policies, structure, views
 from oracle.views import Declared, Event, Latest
 from properties.simulated_bus import Died, SimulatedBus
 
@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 AHEAD_MICROS = 3_600_000_000
 BAD_REASONS = (
     *("null_key", "not_framed", "unknown_schema", "malformed", "oversize", "key_mismatch", "wrong_partition"),
-    *("invalid_value", "version_missing", "version_range", "version_ahead", "version_conflict"),
+    *("invalid_value", "structural_check", "version_missing", "version_range", "version_ahead", "version_conflict"),
 )
 
 
@@ -60,6 +60,8 @@ class Story:
     """Datasets whose epoch was raised."""
     now_ms: int = int(START.timestamp() * 1000)
     views_seen: set[str] = field(default_factory=set)
+    failed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Failures of structural checks, by rule and consequence, as the oracle last counted them."""
 
     @property
     def declared(self) -> Declared:
@@ -269,6 +271,7 @@ class Story:
 
     def taken_in(self) -> tuple[dict[str, Latest], Counter[str]]:
         """What the oracle holds of everything that was published, each record under the revision that took it in."""
+        self.failed = Counter()
         held: dict[str, Latest] = {}
         rejects = Counter(self.bad)
         for topic, partition in [place for place in self.bus.logs if place[0].startswith("raw.")]:
@@ -281,6 +284,12 @@ class Story:
                 if said.misformatted in under.datasets[dataset]["fields"]:
                     rejects["invalid_value"] += 1
                     continue
+                failing = contradictions(under, dataset, said)
+                refused = next((each for each in failing if each["on_failure"] == "reject"), None)
+                if refused is not None:
+                    rejects["structural_check"] += 1
+                    self.failed[refused["rule"], "reject"] += 1
+                    continue
                 assert entry.key is not None
                 event = Event(
                     dataset,
@@ -291,12 +300,15 @@ class Story:
                 )
                 verdict = held.setdefault(dataset, Latest()).add(event, partial(same, under, dataset))
                 rejects["version_conflict"] += verdict == "conflict"
+                if verdict == "accepted":
+                    self.failed.update((each["rule"], "flag") for each in failing)
         return held, rejects
 
     def check(self) -> None:
         """At rest: share topics are the oracle's views, `current` the latest records, every record is accounted for."""
         held, rejects = self.taken_in()
         assert +self.bus.rejected == +rejects
+        assert self.bus.failed == self.failed
         verdicts = sum((latest.verdicts for latest in held.values()), Counter[str]())
         del verdicts["conflict"]
         assert +self.bus.verdicts == +verdicts
@@ -338,6 +350,13 @@ def resolved(under: Declared, dataset: str, said: Said) -> Any:
     assert said.kind is not None
     written = avro.Record(said.kind.name, [each for each in said.kind.fields if not each.name.startswith("_")])
     return avro.resolve(written, under.business(dataset), said.record)
+
+
+def contradictions(under: Declared, dataset: str, said: Said) -> list[Mapping[str, Any]]:
+    """The structural checks of a revision that a record fails, as it was written."""
+    if said.kind is None or said.record is None:
+        return []
+    return structure.failing(under.datasets[dataset].get("checks", ()), said.kind, said.record)
 
 
 def same(under: Declared, dataset: str, one: Said | None, other: Said | None) -> bool:
