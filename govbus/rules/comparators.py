@@ -8,18 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 
+from govbus.rules.addresses import ADDRESS_NORM
+from govbus.rules.amounts import AMOUNT, NUMERIC
+from govbus.rules.code_maps import CODE_MAP
 from govbus.rules.comparator_kind import ComparatorKind
 from govbus.rules.comparison import Comparator
+from govbus.rules.divisions import DIVISION_PREFIX
 from govbus.rules.identifiers import EXACT, ID_CANONICAL, USCC_CANONICAL
+from govbus.rules.names_latin import NAME_LATIN
 from govbus.rules.names_zh import NAME_ZH
+from govbus.rules.organisation_names import ORG_NAME_NORM
+from govbus.rules.partial_dates import DATE
+from govbus.rules.periods import PERIOD_OVERLAP
+from govbus.rules.sets import SET
 
-COMPARATORS: Mapping[str, ComparatorKind] = {
-    "exact": EXACT,
-    "id_canonical": ID_CANONICAL,
-    "uscc_canonical": USCC_CANONICAL,
-    "name_zh": NAME_ZH,
-}
+COMPARATORS: Mapping[str, ComparatorKind] = MappingProxyType(
+    {
+        "exact": EXACT,
+        "id_canonical": ID_CANONICAL,
+        "uscc_canonical": USCC_CANONICAL,
+        "name_zh": NAME_ZH,
+        "name_latin": NAME_LATIN,
+        "org_name_norm": ORG_NAME_NORM,
+        "date": DATE,
+        "division_prefix": DIVISION_PREFIX,
+        "code_map": CODE_MAP,
+        "numeric": NUMERIC,
+        "amount": AMOUNT,
+        "period_overlap": PERIOD_OVERLAP,
+        "set": SET,
+        "address_norm": ADDRESS_NORM,
+    }
+)
 """Every comparator by its name in declarations."""
 
 

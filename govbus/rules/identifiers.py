@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from govbus.rules import identity
 from govbus.rules.comparator_kind import NULLS, ComparatorKind, Example
@@ -22,9 +23,9 @@ from govbus.rules.comparison import (
     indeterminate,
 )
 from govbus.rules.masked import compare_masked, is_masked
-from govbus.rules.sides import MISSING, NULL_SPELLINGS, WRONG_TYPE, Unread, legible, null_test, two_sided
+from govbus.rules.sides import MISSING, NULL_SPELLINGS, WRONG_TYPE, Nulls, Unread, legible, two_sided
 
-_EVERYTHING_PRINTABLE = re.compile(r"[!-~\u4e00-\u9fff]+").fullmatch
+_PLAIN = re.compile(r"[!-%'-~\u4e00-\u9fff]+").fullmatch
 
 
 def plain_text(value: Value) -> str | Unread:
@@ -43,17 +44,17 @@ def plain_text(value: Value) -> str | Unread:
 
 
 def _exact(nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:
-    is_null = null_test(nulls)
+    nothing = Nulls(nulls)
 
     def read(value: Value) -> str | Unread:
         text = plain_text(value)
-        return MISSING if isinstance(text, str) and is_null(text) else text
+        return MISSING if isinstance(text, str) and nothing.hold(text) else text
 
     def judge(a: str, b: str) -> Comparison:
         return EQUAL if a == b else different(Reason.TEXT_DIFFERS)
 
     def surely_valid(text: str) -> bool:
-        return _EVERYTHING_PRINTABLE(text) is not None and text not in nulls and not is_null(text)
+        return _PLAIN(text) is not None and text.casefold() not in nothing.words
 
     return two_sided(read, judge, surely_valid)
 
@@ -65,19 +66,23 @@ _ID_FORM = re.compile(r"[1-9]\d{14}|[1-9]\d{16}[\dX]", re.ASCII).fullmatch
 _LOOK_ALIKES = str.maketrans("ХхⅩⅹ", "XXXX")
 
 
+def citizen_id(text: str) -> str | Unread:
+    """Return the canonical citizen id in *text*, a masked one with its asterisks, or what is wrong with it."""
+    plain = text.translate(_LOOK_ALIKES)
+    try:
+        return identity.citizen_id_canonical(plain)
+    except ValueError:
+        return _no_id(plain)
+
+
 def _id_canonical(nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:
-    is_null = null_test(nulls)
+    nothing = Nulls(nulls)
 
     def read(value: Value) -> str | Unread:
         if not isinstance(value, str):
             return MISSING if value is None else WRONG_TYPE
-        text = legible(value).translate(_LOOK_ALIKES)
-        if is_null(text):
-            return MISSING
-        try:
-            return identity.citizen_id_canonical(text)
-        except ValueError:
-            return _no_id(text)
+        text = legible(value)
+        return MISSING if nothing.hold(text) else citizen_id(text)
 
     def judge(a: str, b: str) -> Comparison:
         if is_masked(a) or is_masked(b):
@@ -111,23 +116,27 @@ _MASKED_USCC = re.compile(r"[0-9A-Z*]{2,18}", re.ASCII).fullmatch
 _LETTERS_FOR_DIGITS = str.maketrans("IO", "10")
 
 
+def credit_code(text: str) -> str | Unread:
+    """Return the canonical USCC in *text*, a masked or older code, or what is wrong with it."""
+    try:
+        return identity.uscc_canonical(text)
+    except ValueError:
+        return _no_uscc(text)
+
+
 def _uscc_canonical(nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:
-    is_null = null_test(nulls)
+    nothing = Nulls(nulls)
 
     def read(value: Value) -> str | Unread:
         if not isinstance(value, str):
             return MISSING if value is None else WRONG_TYPE
         text = legible(value)
-        if is_null(text):
-            return MISSING
-        try:
-            return identity.uscc_canonical(text)
-        except ValueError:
-            return _no_uscc(text)
+        return MISSING if nothing.hold(text) else credit_code(text)
 
     return two_sided(read, _judge_uscc, _is_canonical_uscc)
 
 
+@lru_cache(maxsize=1024)
 def _is_canonical_uscc(text: str) -> bool:
     return text.isascii() and identity.is_canonical_uscc(text.encode())
 
@@ -177,12 +186,10 @@ def _judge_uscc(a: str, b: str) -> Comparison:
         return compare_masked(a, b)
     if a == b:
         return EQUAL
-    body = _organisation_code(a)
-    same_body = body is not None and body == _organisation_code(b)
     if len(a) == len(b) == 18:
-        same_body = a[8:17] == b[8:17]
-        return different(Reason.SAME_BODY_DIFFERENT_CODE if same_body else Reason.CODE_DIFFERS)
-    if same_body:
+        return different(Reason.SAME_BODY_DIFFERENT_CODE if a[8:17] == b[8:17] else Reason.CODE_DIFFERS)
+    body = _organisation_code(a)
+    if body is not None and body == _organisation_code(b):
         return compatible(Reason.ORGANISATION_CODE_AGREES)
     if len(a) != len(b) and 15 in (len(a), len(b)) and _is_registration_number(a if len(a) == 15 else b):
         return indeterminate(Reason.OLD_REGISTRATION)

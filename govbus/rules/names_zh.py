@@ -23,7 +23,7 @@ from govbus.rules.comparison import (
 from govbus.rules.han_folding import differ_in, simplified
 from govbus.rules.illegible import LOST, has_han, is_garbled, with_losses_marked
 from govbus.rules.masked import compare_masked, is_masked
-from govbus.rules.sides import MISSING, NULL_SPELLINGS, PLACEHOLDER, WRONG_TYPE, Unread, legible, null_test, two_sided
+from govbus.rules.sides import MISSING, NULL_SPELLINGS, PLACEHOLDER, WRONG_TYPE, Nulls, Unread, legible, two_sided
 
 _DOTS = re.compile("[.·•・‧∙⋅●﹒｡。˙᛫]")
 _BLANKS = re.compile(r"\s+")
@@ -51,11 +51,11 @@ def canonical_name(text: str) -> str:
 
 
 def _build(nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:
-    is_null = null_test(nulls)
+    nothing = Nulls(nulls)
 
     @lru_cache(maxsize=_CACHED)
     def read_text(text: str) -> Name | Unread:
-        if is_null(text):
+        if nothing.hold(text):
             return MISSING
         name = canonical_name(text)
         if not name.strip("·"):
@@ -74,7 +74,7 @@ def _build(nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:
         return MISSING if value is None else WRONG_TYPE
 
     def surely_valid(text: str) -> bool:
-        return _ORDINARY(text) is not None and text not in nulls
+        return _ORDINARY(text) is not None and text not in nothing.words
 
     return two_sided(read, _judge, surely_valid)
 

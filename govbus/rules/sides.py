@@ -54,22 +54,28 @@ def as_null(text: str) -> str:
     return unicodedata.normalize("NFKC", legible(text)).strip().casefold()
 
 
-def null_test(spellings: Iterable[str]) -> Callable[[str], bool]:
-    """Return the test whether a text says that there is nothing: an empty one, or one of *spellings*."""
-    nothing = {as_null(each) for each in spellings} | {""}
-    longest = max(map(len, nothing))
+class Nulls:
+    """The spellings of nothing that a comparator knows, beside null and the empty text."""
 
-    def is_null(text: str) -> bool:
-        # Spellings of nothing are short: names, addresses and codes are told by their length alone.
-        return as_null(text) in nothing if len(text) <= longest + 8 or not text.strip() else False
+    __slots__ = ("_longest", "words")
 
-    return is_null
+    def __init__(self, spellings: Iterable[str]) -> None:
+        self.words = frozenset(as_null(each) for each in spellings) | {""}
+        """The spellings in the form that `as_null` brings a text into."""
+        self._longest = max(map(len, self.words))
+
+    def hold(self, text: str) -> bool:
+        """Return whether *text* says that there is nothing."""
+        # Spellings of nothing are short: most values are told by their length alone. Mark-up may stretch them a little.
+        if len(text) > self._longest + 8 and text.strip():
+            return False
+        return as_null(text) in self.words
 
 
 def two_sided(
     read: Reader[T],
     judge: Callable[[T, T], Comparison],
-    surely_valid: Callable[[str], object] | None = None,
+    surely_valid: Callable[[str], object] = lambda text: False,
     read_reported: Reader[T] | None = None,
 ) -> Comparator:
     """Return the comparator that reads both sides with *read* and lets *judge* say how they stand.
@@ -80,7 +86,7 @@ def two_sided(
     second = read_reported or read
 
     def compare(a: Value, b: Value) -> Comparison:
-        if surely_valid is not None and a.__class__ is str and b.__class__ is str and a == b and surely_valid(a):
+        if a.__class__ is b.__class__ is str and a == b and surely_valid(a):
             return EQUAL
         left, right = read(a), second(b)
         if isinstance(left, Unread) or isinstance(right, Unread):
