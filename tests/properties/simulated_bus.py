@@ -426,8 +426,12 @@ class Read:
     """A message as a consumer hands it over; without an entry it is the end of the partition."""
 
     of: str
+    number: int
     at: int
     entry: Entry | None
+
+    def partition(self) -> int:
+        return self.number
 
     def topic(self) -> str:
         return self.of
@@ -458,12 +462,13 @@ class Reader:
     def assign(self, places: Sequence[TopicPartition]) -> None:
         for place in places:
             log = self.bus.logs.get((place.topic, place.partition), [])
-            queue = [Read(place.topic, entry.at, entry) for entry in log if entry.at >= place.offset]
-            self.queues.append([*queue, Read(place.topic, self.bus.ends[place.topic, place.partition], None)])
+            queue = [Read(place.topic, place.partition, entry.at, entry) for entry in log if entry.at >= place.offset]
+            end = self.bus.ends[place.topic, place.partition]
+            self.queues.append([*queue, Read(place.topic, place.partition, end, None)])
 
     def poll(self, _timeout_seconds: float) -> Read | None:
-        queue = next((queue for queue in self.queues if queue), None)
-        return None if queue is None else queue.pop(0)
+        filled = [queue for queue in self.queues if queue]
+        return self.bus.rng.choice(filled).pop(0) if filled else None
 
     def consume(self, _most: int, _timeout_seconds: float) -> list[Read]:
         found = []
