@@ -117,22 +117,26 @@ class EntityChecks:
             return False
         return self._moved(subject, said_before, said_after, clock_ms * 1000, clock_ms, taken=bound.number)
 
-    def tick(self, clock_ms: int, most: int) -> bool:
-        """Judge anew up to *most* entities that are due at *clock_ms*; return whether more are."""
-        clock_micros = clock_ms * 1000
-        while self._heap and self._heap[0][0] <= clock_micros:
-            if most == 0:
-                return True
-            due, subject = heapq.heappop(self._heap)
-            if self.unsettled.get(subject) == due:
-                said = self._said(subject)
-                self._moved(subject, said, said, due - 1, clock_ms)
-                most -= 1
-        return False
+    def tick(self, clock_ms: int, most: int) -> tuple[int, bytes]:
+        """Judge anew up to *most* of the entities that are due at *clock_ms*, of which there is at least one.
+
+        They are taken in the order of when they came due (in microseconds), then of their ids; both are returned of the
+        last one.
+        """
+        last = self._heap[0]
+        while most and self.is_due(clock_ms):
+            last = due, subject = heapq.heappop(self._heap)
+            said = self._said(subject)
+            self._moved(subject, said, said, due - 1, clock_ms)
+            most -= 1
+        return last
 
     def is_due(self, clock_ms: int) -> bool:
         """Whether some entity's views change at *clock_ms* with time alone."""
-        return bool(self._heap) and self._heap[0][0] <= clock_ms * 1000
+        heap = self._heap
+        while heap and self.unsettled.get(heap[0][1]) != heap[0][0]:
+            heapq.heappop(heap)
+        return bool(heap) and heap[0][0] <= clock_ms * 1000
 
     def _moved(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from confluent_kafka import TopicPartition
@@ -10,9 +10,9 @@ from confluent_kafka import TopicPartition
 from govbus.catalogue.golden import GOLDEN
 from govbus.exchange.compiled import CompiledView
 from govbus.exchange.difference import HOUR_MS, ActiveView, DatasetExchange, Output, PartitionExchange, UnknownSchema
-from govbus.exchange.entity import EntityChecks, entities_of_both, golden_difference
-from govbus.exchange.golden import CompiledGolden
-from govbus.exchange.progress import EMPTY, NOTHING_SENT, Sent, ViewProgress, clock_record
+from govbus.exchange.entity import EntityChecks, entities, entities_of_both, golden_difference
+from govbus.exchange.golden import CompiledGolden, Said
+from govbus.exchange.progress import EMPTY, NOTHING_SENT, Judging, Sent, ViewProgress, clock_record
 from govbus.exchange.restore import Restore
 from govbus.exchange.revision import CompiledRevision
 from govbus.exchange.state import PartitionState
@@ -57,6 +57,8 @@ class AssignedPartition:
     """The latest broker time seen here, from ticks and arrivals; nothing else tells this partition the time."""
     checked_ms: int = 0
     """The clock at which the golden views were sent last; 0 before they were."""
+    judging: Judging | None = None
+    """How far what is due at a later clock was judged."""
     progress_topic: str = ""
     live: bool = False
     checks: dict[str, EntityChecks] = field(default_factory=dict)
@@ -138,6 +140,12 @@ class AssignedPartition:
         self.exchange.checks = list(self.checks.values())
         self.restored = {}
         self.state.write({})
+        for checks in self.checks.values():
+            while checks.is_due(self.checked_ms):
+                # Judged and sent already by a worker that died before it wrote its state.
+                checks.tick(self.checked_ms, SLICE_RECORDS)
+                self.state.write(self.exchange.pending)
+                self.exchange.keep()
 
     @staticmethod
     def _subjects(golden: CompiledGolden, restored: Mapping[str, set[bytes]]) -> set[bytes]:
@@ -159,6 +167,8 @@ class AssignedPartition:
         is a view that ends: tombstones alone would leave what was withdrawn readable until compaction. Under a
         pseudonymised key several partitions write to one of the share topic; there the old records go by compaction.
         """
+        if self.judging is not None:
+            yield from self._finish_judging(self.judging, revision, compiled)
         wanted = self.wanted(revision)
         for view_id in sorted(set(wanted) | set(self.progress)):
             progress = self.progress.get(view_id, NOTHING_SENT)
@@ -280,7 +290,8 @@ class AssignedPartition:
 
     def restored_by(self, restore: Restore) -> None:
         """Take over what *restore*, now at its end, has found."""
-        self.progress, self.checked_ms, self.restored = restore.progress, restore.clock_ms, restore.restored
+        self.progress, self.restored = restore.progress, restore.restored
+        self.checked_ms, self.judging = restore.clock_ms, restore.judging
         self.restore = None
 
     def judged_by_time(self) -> Iterator[list[Output]]:
@@ -288,13 +299,70 @@ class AssignedPartition:
 
         Each slice must be committed before the next is asked for; then its state is written.
         """
-        for checks in self.checks.values():
-            while checks.is_due(self.now_ms):
-                self.exchange.clock_ms = self.now_ms
-                checks.tick(self.now_ms, SLICE_RECORDS)
-                yield [*self.exchange.outputs, *self.clock_outputs()]
+        to_ms = self.exchange.clock_ms = self.now_ms
+        for name in sorted(self.checks):
+            while self.checks[name].is_due(to_ms):
+                self.judging = Judging(to_ms, name, *self.checks[name].tick(to_ms, SLICE_RECORDS))
+                if not any(each.is_due(to_ms) for each in self.checks.values()):
+                    self.checked_ms, self.judging = to_ms, None
+                told = [each for checks in self.checks.values() for each in checks.incidents.outputs(self.number)]
+                yield [*self.exchange.outputs, *told, self.clock_record()]
                 self.state.write(self.exchange.pending)
                 self.exchange.keep()
+
+    def _finish_judging(
+        self, judging: Judging, revision: CompiledRevision, compiled: Callable[[int], CompiledRevision]
+    ) -> Iterator[Change]:
+        """Yield what is left of judging what was due when a worker died, under the revision it judged by.
+
+        No view was being changed then: views change before anything is judged, and judging ends before they change.
+        """
+        present = compiled(max(each.now.revision for each in self.progress.values()))
+        to_ms = judging.to_ms
+        for name in sorted(each for each in present.goldens if each >= judging.golden):
+            golden = present.goldens[name]
+            golden.know_schemas(revision.datasets)
+            shared = [
+                each.view
+                for view_id, each in golden.views.items()
+                if self.progress.get(view_id, NOTHING_SENT).now.fingerprint == each.view.fingerprint
+            ]
+            left = self._left(golden, judging)
+            for begin in range(0, len(left), SLICE_RECORDS):
+                for due, subject, said in left[begin : begin + SLICE_RECORDS]:
+                    self._judge(golden, shared, subject, said, to_ms)
+                    self.judging = Judging(to_ms, name, due, subject)
+                outputs, self.exchange.outputs = self.exchange.outputs, []
+                yield Change([*outputs, self.clock_record()], name, self.progress[name])
+        self.checked_ms, self.judging = to_ms, None
+        yield Change([self.clock_record()], judging.golden, self.progress[judging.golden])
+
+    def _left(self, golden: CompiledGolden, judging: Judging) -> list[tuple[int, bytes, list[Said | None]]]:
+        """Return when what is not judged yet came due, of which entity, and what is said of it; in that order."""
+        left = []
+        for subject, said in entities(golden, self.state):
+            found = golden.evaluate(said, self.checked_ms * 1000)
+            if found is None or found.due > judging.to_ms * 1000:
+                continue
+            if not judging.has_passed(golden.id, found.due, subject):
+                left.append((found.due, subject, said))
+        return sorted(left, key=lambda each: each[:2])
+
+    def _judge(
+        self,
+        golden: CompiledGolden,
+        shared: Sequence[CompiledView],
+        subject: bytes,
+        said: Sequence[Said | None],
+        to_ms: int,
+    ) -> None:
+        was, now = golden.evaluate(said, self.checked_ms * 1000), golden.evaluate(said, to_ms * 1000)
+        stands = (golden, was, said), (golden, now, said)
+        self.exchange.outputs += golden_difference(subject, *stands, self.number)
+        for view in shared:
+            before, after = (golden.shown(view.view.id, subject, each, said) for each in (was, now))
+            hour = to_ms - to_ms % HOUR_MS
+            self.exchange.put_change(subject, (view, before), (view, after), to_ms, hour)
 
     def clock_outputs(self) -> list[Output]:
         """Return the record of the clock that a batch with cross-checks was evaluated at, or nothing without any."""
@@ -306,7 +374,7 @@ class AssignedPartition:
 
     def clock_record(self) -> Output:
         """Return the record that keeps the clock at which the golden views were sent last."""
-        return clock_record(self.progress_topic, self.number, self.checked_ms)
+        return clock_record(self.progress_topic, self.number, self.checked_ms, self.judging)
 
 
 def _golden(name: str, sent: Sent, compiled: Callable[[int], CompiledRevision]) -> CompiledGolden | None:

@@ -81,14 +81,41 @@ def view_of(key: bytes) -> str | None:
     return rest.partition("|")[2] if kind == "view" else None
 
 
-def clock_record(topic: str, partition: int, clock_ms: int) -> Output:
-    """Return the record of the clock at which *partition* sent its golden views last."""
-    document = {"format": FORMAT, "clock_ms": clock_ms}
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """How far what is due at the clock `to_ms` was judged anew and sent.
+
+    All that was due of golden views before `golden`, and of that one the entities up to (`due`, `subject`); `due` in
+    microseconds. Everything else stands as of the clock before.
+    """
+
+    to_ms: int
+    golden: str
+    due: int
+    subject: bytes
+
+    def has_passed(self, golden: str, due: int, subject: bytes) -> bool:
+        """Return whether the entity of *golden* that was due at *due* was among those."""
+        return (golden, due, subject) <= (self.golden, self.due, self.subject)
+
+
+def clock_record(topic: str, partition: int, clock_ms: int, judging: Judging | None = None) -> Output:
+    """Return the record of the clock at which *partition* sent its golden views last, and of what it is judging."""
+    document: dict[str, object] = {"format": FORMAT, "clock_ms": clock_ms}
+    if judging is not None:
+        document["judging"] = [judging.to_ms, judging.golden, judging.due, judging.subject.hex()]
     return (topic, json.dumps(document).encode(), f"clock|{partition}".encode(), partition, None, None, 0, None)
 
 
-def clock_of(key: bytes, value: bytes) -> int | None:
-    """Return the clock that a progress record states, in milliseconds, or None for a record of another kind."""
+def clock_of(key: bytes, value: bytes) -> tuple[int, Judging | None] | None:
+    """Return the clock that a progress record states, in milliseconds, and what was being judged at it.
+
+    None for a record of another kind.
+    """
     if not key.startswith(b"clock|"):
         return None
-    return int(json.loads(value)["clock_ms"])
+    document = json.loads(value)
+    if "judging" not in document:
+        return int(document["clock_ms"]), None
+    to_ms, golden, due, subject = document["judging"]
+    return int(document["clock_ms"]), Judging(to_ms, golden, due, bytes.fromhex(subject))

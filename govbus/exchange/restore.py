@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from govbus import metrics
 from govbus.exchange.held import Held
-from govbus.exchange.progress import ViewProgress, clock_of, view_of
+from govbus.exchange.progress import Judging, ViewProgress, clock_of, view_of
 from govbus.exchange.state import PartitionState
 from govbus.kafka import clients
 
@@ -43,6 +43,8 @@ class Restore:
     progress: dict[str, ViewProgress] = field(default_factory=dict)
     clock_ms: int = 0
     """The clock at which the golden views were sent last."""
+    judging: Judging | None = None
+    """How far what is due at a later clock was judged, where the worker died while it did."""
     restored: dict[str, set[bytes]] | None = field(default_factory=dict)
     """Per dataset the keys that were read; None: more than are worth telling apart."""
     waiting_for: set[str] = field(default_factory=set)
@@ -130,8 +132,8 @@ class Restore:
     def _take_progress(self, key: object, value: object) -> None:
         if not isinstance(key, bytes):
             return
-        if isinstance(value, bytes) and (clock_ms := clock_of(key, value)) is not None:
-            self.clock_ms = clock_ms
+        if isinstance(value, bytes) and (clock := clock_of(key, value)) is not None:
+            self.clock_ms, self.judging = clock
             return
         view = view_of(key)
         if view is None:
