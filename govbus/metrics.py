@@ -272,6 +272,13 @@ CROSSCHECK_DISCREPANCIES = _gauge(
     "dataset",
     "severity",
 )
+CROSSCHECK_INCIDENTS = _gauge(
+    "exchange",
+    "govbus_crosscheck_incidents",
+    "Partitions in which so many reports of the dataset differ that they are one incident: a bad load, not cases.",
+    "element",
+    "dataset",
+)
 EXCHANGE_BATCH_SECONDS = _histogram(
     "exchange",
     "govbus_exchange_batch_seconds",

@@ -138,10 +138,13 @@ class Counting:
         if not held:
             metrics.CROSSCHECK_REPORTS.clear()
             metrics.CROSSCHECK_DISCREPANCIES.clear()
+            metrics.CROSSCHECK_INCIDENTS.clear()
         for name, golden in self._goldens.items() if held else ():
             counts: Counter[tuple[int, int, str]] = Counter()
+            incidents: Counter[tuple[str, str]] = Counter()
             for partition in held:
                 counts.update(partition.checks[name].counts)
+                incidents.update(partition.checks[name].incidents.places())
             for number, rule in enumerate(golden.rules):
                 element, severity = f"{golden.entity}.{rule.name}", golden.elements[number].severity
                 sources = {claim.dataset for claim in rule.claims}
@@ -155,6 +158,7 @@ class Counting:
                     metrics.CROSSCHECK_DISCREPANCIES.labels(severity=severity, **labels).set(
                         sum(counts[number, dataset, result] for result in OPENING)
                     )
+                    metrics.CROSSCHECK_INCIDENTS.labels(**labels).set(incidents[element, labels["dataset"]])
 
 
 def _count_view(active: ActiveView) -> None:

@@ -7,7 +7,7 @@ halves: the numbers on the topic are right to a factor of two, and exact when it
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from govbus.codec.element import decoder, encoded_text, shown
 from govbus.codec.walk import write_long
@@ -51,6 +51,12 @@ class Incidents:
                 if number != place[0] and judged.source is not None and judged.value is not None
             )
             examples.append(Example(self._text(place[0], place[1], found.said), found.comparison.reason, others))
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Yield element and reporting dataset of every incident that is told."""
+        for name in self.told:
+            element, _, reporter = name.partition("\x1f")
+            yield element, reporter
 
     def outputs(self, partition: int) -> list[Output]:
         """Return what is to be told of this batch, and take it as told."""
