@@ -41,12 +41,12 @@ _DIVISION = re.compile(
 )
 _ROAD = re.compile(
     r"(?P<road>[^\d]{1,24}?(?:路|大街|街|大道|道|巷|胡同|条|里|村|寨|屯|庄|坪|湾|岗|弄|公路|国道|线)"
-    r"(?:[东南西北中]段|\d段)?)(?:(?P<lane>\d+)弄)?(?:(?P<group>\d+)组)?(?:(?P<number>\d+(?:-\d+)?(?:之\d+)?)号(?!楼))?"
-    r"(?=\d|[^\d]|$)"
+    r"(?:[东南西北中]段|\d段)?)(?=\d|$)"
+    r"(?:(?P<lane>\d+)弄)?(?:(?P<group>\d+)组)?(?:(?P<number>\d+(?:-\d+)?(?:之\d+)?)号(?!楼)(?:大院|院)?)?"
 )
 _BUILDING = re.compile(r"(?P<building>\d+|[A-Z]\d*)(?:号楼|栋|幢|座|#楼|#)")
 _UNIT = re.compile(r"(?P<unit>\d+|[A-Z])(?:单元|梯|门)")
-_ROOM = re.compile(r"(?P<room>[A-Z]?\d+[A-Z]?)(?:室|房|户)")
+_ROOM = re.compile(r"(?P<room>[A-Z]?\d+[A-Z]?)(?:室|房|户|$)")
 _DASHED = re.compile(r"(?P<building>\d+)-(?:(?P<unit>\d+)-)?(?P<room>\d+)(?:室|房)?$")
 _PLAIN = re.compile(r"(?!锟斤|烫烫)[一-鿿][A-Z0-9一-鿿]{5,120}").fullmatch
 
@@ -116,19 +116,22 @@ def read_address(text: str) -> Address:
         number = "-".join(filter(None, (road["lane"], road["group"], road["number"])))
         parts |= {"road": road["road"], "number": number}
         rest = rest[road.end() :]
-    dwelling = {
-        name: found[name].lstrip("0") or "0"
-        for name, pattern in (("building", _BUILDING), ("unit", _UNIT), ("room", _ROOM))
-        if (found := pattern.search(rest)) is not None
-    }
-    if not dwelling and (dashed := _DASHED.search(rest)) is not None:
-        dwelling = {name: each.lstrip("0") or "0" for name, each in dashed.groupdict().items() if each}
-    parts |= dwelling
-    if road is None and "building" in dwelling:
+    parts |= _dwelling(rest)
+    if road is None and "building" in parts:
         # An estate without a road: its name stands for the road.
         parts["road"] = re.split(r"[A-Z]?\d", rest, maxsplit=1)[0]
-    readable = bool(parts.get("number") or dwelling) and bool(parts.get("road"))
+    readable = bool(parts.get("road")) and not parts.keys().isdisjoint(("number", "building", "unit", "room"))
     return Address(text, **parts, readable=readable or (road is not None and not rest))
+
+
+def _dwelling(text: str) -> dict[str, str]:
+    """Return building, unit and room in what follows the number; leading zeros do not count."""
+    if (dashed := _DASHED.search(text)) is not None:
+        found = dashed.groupdict()
+    else:
+        matches = (("building", _BUILDING), ("unit", _UNIT), ("room", _ROOM))
+        found = {name: match[name] for name, pattern in matches if (match := pattern.search(text)) is not None}
+    return {name: each.lstrip("0") or "0" for name, each in found.items() if each}
 
 
 def _told_by_both(a: tuple[str, ...], b: tuple[str, ...]) -> list[bool]:
