@@ -14,13 +14,13 @@ from govbus.catalogue.reader import ELEMENTS
 from govbus.catalogue.released import unreachable
 from govbus.catalogue.shape import MENDED, suggestion
 from govbus.errors import Fault
-from govbus.rules.comparators import comparator
+from govbus.rules.comparators import COMPARATORS, comparator
 from govbus.rules.formats import FORMATS
 
 SUITED_KINDS: Mapping[str, tuple[Kind, ...]] = {
     "text": ("string", "enum"),
     "code": ("string", "enum"),
-    "date": ("date", "string"),
+    "date": ("date", "string", "timestamp"),
     "number": ("int", "long", "decimal", "float", "double", "string"),
     "boolean": ("boolean",),
     "set": ("array",),
@@ -124,7 +124,7 @@ def _vocabulary_faults(draft: Draft, document: Document) -> Iterator[Fault]:
             message = f"unknown format {entity.format} of {name}{near} (known: {', '.join(sorted(FORMATS))})"
             yield document.fault(FaultCode.UNKNOWN_FORMAT, message, "entities", name, "format")
     for name, element in vocabulary.elements.items():
-        yield from _comparator_faults(document, name, element)
+        yield from _comparator_faults(draft, document, name, element)
         yield from _declared_faults(draft, document, name, element)
     for name, code_map in vocabulary.code_maps.items():
         lists = vocabulary.code_lists
@@ -158,13 +158,20 @@ def _declared_faults(draft: Draft, document: Document, name: str, element: Eleme
             yield document.fault(FaultCode.TYPE_MISFIT, message, *at, "codes")
 
 
-def _comparator_faults(document: Document, name: str, element: Element) -> Iterator[Fault]:
-    if element.comparator == MENDED:
+def _comparator_faults(draft: Draft, document: Document, name: str, element: Element) -> Iterator[Fault]:
+    if element.comparator == MENDED or not _is_as_written(draft, name, element):
         return
+    at = ("elements", name, "comparator")
     try:
         comparator(element.comparator)
     except ValueError as error:
-        yield document.fault(FaultCode.INVALID_COMPARATOR, f"{name}: {error}", "elements", name, "comparator")
+        yield document.fault(FaultCode.INVALID_COMPARATOR, f"{name}: {error}", *at)
+        return
+    chosen = element.comparator if isinstance(element.comparator, str) else next(iter(element.comparator))
+    if element.type not in COMPARATORS[chosen].takes:
+        fit = ", ".join(each for each, kind in COMPARATORS.items() if element.type in kind.takes)
+        message = f"{name} is a {element.type}, which {chosen} does not compare; these do: {fit}"
+        yield document.fault(FaultCode.INVALID_COMPARATOR, message, *at)
 
 
 # --- bound fields ----------------------------------------------------------------------------------------------------

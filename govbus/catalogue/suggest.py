@@ -33,6 +33,10 @@ _TYPES: Mapping[Kind, str] = {
 }
 
 
+COMPARATOR_OF: Mapping[str, str] = {"date": "date", "number": "numeric", "set": "set"}
+"""What compares elements of these types; of the others ``exact``, which is often too strict and never wrong."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A field, ``DATASET FIELD``, and where it is declared. The file is read again where its `line` is asked for."""
@@ -184,7 +188,7 @@ def _of_group(draft: Draft, entity: str, group: Sequence[_Field]) -> Suggestion:
     name = f"{entity}.{own}"
     entry: dict[str, Any] = {"title": one.entry.title, "definition": one.entry.definition or one.entry.title}
     entry |= {"type": one.type} | ({"codes": one.entry.codes} if one.type == "code" and one.entry.codes else {})
-    entry |= {"comparator": "date" if one.type == "date" else "exact", "severity": "minor"}
+    entry |= {"comparator": COMPARATOR_OF.get(one.type, "exact"), "severity": "minor"}
     add: list[tuple[str, str, dict[str, Any]]] = [(ELEMENTS, "elements", {name: entry})]
     if entity not in draft.vocabulary.entities:
         subjects = [(each.dataset.model.subject, each.dataset) for each in group]

@@ -35,9 +35,9 @@ entities:
   citizen: {title: 自然人, id: citizen_id, format: citizen_id}
   enterprise: {title: 企业, id: uscc, format: uscc}
 elements:
-  citizen.name: {title: 姓名, definition: 户口登记的姓名, type: text, comparator: exact, severity: major}
+  citizen.name: {title: 姓名, definition: 户口登记的姓名, type: text, comparator: name_zh, severity: major}
   citizen.sex: {title: 性别, definition: 户口登记的性别, type: code, codes: sex, comparator: exact, severity: major}
-  citizen.born: {title: 出生日期, definition: 公历出生日期, type: date, comparator: exact, severity: major, grace: 3d}
+  citizen.born: {title: 出生日期, definition: 公历出生日期, type: date, comparator: date, severity: major, grace: 3d}
   citizen.school: {title: 学校, definition: 就读学校, type: text, comparator: exact, severity: info}
 """,
     PERSON: replaced(

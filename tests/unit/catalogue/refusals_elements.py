@@ -43,7 +43,7 @@ SCHOOL_UNASKED = replaced(CITIZENS[GOLDEN_ASK], (SCHOOL_ASKED, ""))
 SCHOOL_SHOWN = replaced(CITIZENS[GOLDEN_ASK], ("      school.standing: pass\n", ""))
 SCHOOL_UNGRANTED = replaced(CITIZENS[PUPIL], (", school: {mask: {first: 2}}}", "}"), ("    standing: [school]\n", ""))
 
-AGE = "{title: 年龄, definition: 年龄, type: number, comparator: exact, severity: info}"
+AGE = "{title: 年龄, definition: 年龄, type: number, comparator: numeric, severity: info}"
 NAME = "姓名, grade: L3, element: citizen.name"
 
 ELEMENT_REFUSALS = [
@@ -59,10 +59,28 @@ ELEMENT_REFUSALS = [
         "comparator",
         C.INVALID_COMPARATOR,
         ELEMENTS,
-        "type: date, comparator: exact",
-        "type: date, comparator: exactly",
+        "type: date, comparator: date",
+        "type: date, comparator: dates",
         "citizen.born",
-        "exact",
+        "did you mean date?",
+    ),
+    change(
+        "comparator_parameter",
+        C.INVALID_COMPARATOR,
+        ELEMENTS,
+        "type: date, comparator: date",
+        "type: date, comparator: {date: {days: 3}}",
+        "citizen.born",
+        "tolerance_days",
+    ),
+    change(
+        "comparator_type",
+        C.INVALID_COMPARATOR,
+        ELEMENTS,
+        "type: date, comparator: date",
+        "type: date, comparator: name_zh",
+        "citizen.born",
+        "these do: exact, date",
     ),
     change(
         "entity_format",

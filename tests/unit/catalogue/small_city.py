@@ -39,7 +39,7 @@ code_lists:
 entities:
   citizen: {title: 自然人, id: citizen_id, format: citizen_id}
 elements:
-  citizen.name: {title: 姓名, definition: 户口登记的姓名, type: text, comparator: exact, severity: major}
+  citizen.name: {title: 姓名, definition: 户口登记的姓名, type: text, comparator: name_zh, severity: major}
 """,
     DEPARTMENT: """\
 department: police

@@ -103,7 +103,7 @@ def test_another_comparator_is_shown_with_both(applied: Catalogue) -> None:
     """A changed comparator decides anew what differs, so it is named, like a changed severity."""
     words = applied.vocabulary
     name = words.elements["citizen.name"].model_copy(
-        update={"comparator": {"exact": {"within": 2}}, "severity": "minor"}
+        update={"comparator": {"name_zh": {"nulls": []}}, "severity": "minor"}
     )
     changed = words.model_copy(update={"elements": {**words.elements, "citizen.name": name}})
 
@@ -112,10 +112,10 @@ def test_another_comparator_is_shown_with_both(applied: Catalogue) -> None:
     (element,) = found.elements
     assert (element.element, element.kind) == ("citizen.name", "changed")
     assert element.changes == (
-        ("comparator", Change("exact", {"exact": {"within": 2}})),
+        ("comparator", Change("name_zh", {"name_zh": {"nulls": []}})),
         ("severity", Change("major", "minor")),
     )
-    assert "~ element citizen.name comparator: exact becomes {exact: {within: 2}}" in lines(found)
+    assert "~ element citizen.name comparator: name_zh becomes {name_zh: {nulls: []}}" in lines(found)
     assert not found.is_empty
     assert found.other == ()
 

@@ -13,8 +13,10 @@ from unit.catalogue.elements_city import CITIZENS, GOLDEN_ASK, PUPIL, replaced
 from unit.catalogue.small_city import ELEMENTS, FILES, PERSON, TODAY, write_city
 
 from govbus.catalogue.check import Checked, check
-from govbus.catalogue.suggest import Suggestion
+from govbus.catalogue.check_elements import SUITED_KINDS
+from govbus.catalogue.suggest import COMPARATOR_OF, Suggestion
 from govbus.cli import app
+from govbus.rules.comparators import COMPARATORS
 
 NAME = "姓名, grade: L3, element: citizen.name}"
 UNBOUND = {**CITIZENS, PUPIL: replaced(CITIZENS[PUPIL], (NAME, "姓名, grade: L3}"))}
@@ -133,3 +135,9 @@ def test_suggestions_are_printed_and_the_command_succeeds(tmp_path: Path) -> Non
     assert done.exit_code == 0
     assert "school.pupil name (producers/school/pupil.yaml:14) looks like citizen.name" in done.output
     assert f"{PUPIL}, fields: name: {{element: citizen.name}}" in done.output
+
+
+@pytest.mark.parametrize("type_", sorted(SUITED_KINDS))
+def test_a_suggested_comparator_compares_the_suggested_type(type_: str) -> None:
+    """Every suggested element would pass the check."""
+    assert type_ in COMPARATORS[COMPARATOR_OF.get(type_, "exact")].takes
