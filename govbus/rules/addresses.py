@@ -21,7 +21,7 @@ from govbus.rules.comparison import (
     indeterminate,
 )
 from govbus.rules.han_folding import simplified
-from govbus.rules.illegible import LOST, has_han, is_garbled, with_losses_marked
+from govbus.rules.illegible import LOST, is_garbled, with_losses_marked
 from govbus.rules.masked import compare_masked, is_masked
 from govbus.rules.sides import MISSING, NULL_SPELLINGS, PLACEHOLDER, WRONG_TYPE, Nulls, Unread, legible, two_sided
 
@@ -83,7 +83,12 @@ class Address(NamedTuple):
 
 
 def canonical_address(text: str) -> str:
-    """Return *text* as addresses are read: half width, simplified, no blanks, marks or notes, numerals as digits."""
+    """Return *text* as addresses are read: half width, simplified, no blanks, marks or notes, numerals as digits.
+
+    Text whose code pages were mixed up stays as it is.
+    """
+    if is_garbled(text):
+        return text
     plain = unicodedata.normalize("NFKC", with_losses_marked(legible(text)))
     plain = _DASHES.sub("-", simplified(with_losses_marked(legible(plain)))).upper()
     return _NUMERAL.sub(lambda found: str(_number(found[1])), _MARKS.sub("", _NOTE.sub("", plain)))
@@ -170,7 +175,7 @@ def _build(least: int = 4, nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:
             return MISSING
         if LOST in address:
             return PLACEHOLDER
-        return Address(address) if is_masked(address) else read_address(address)
+        return Address(address) if is_masked(address) or is_garbled(address) else read_address(address)
 
     def read(value: Value) -> Address | Unread:
         if isinstance(value, str):
@@ -182,8 +187,8 @@ def _build(least: int = 4, nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:
             return compare_masked(a.text, b.text)
         if a.text == b.text:
             return EQUAL
-        if any(is_garbled(each.text) or not has_han(each.text) for each in (a, b)):
-            return indeterminate(Reason.GARBLED if is_garbled(a.text) or is_garbled(b.text) else _UNREADABLE)
+        if is_garbled(a.text) or is_garbled(b.text):
+            return indeterminate(Reason.GARBLED)
         if not (a.readable and b.readable):
             return indeterminate(_UNREADABLE)
         conflict = _first_conflict(a, b)

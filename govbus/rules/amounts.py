@@ -119,18 +119,16 @@ def _reader(nulls: Sequence[str], unit: str) -> Callable[[Value], Quantity | Unr
     nothing = Nulls(nulls)
     numbers = {each.number for word in nothing.words if isinstance(each := quantity(word), Quantity)}
 
-    @lru_cache(maxsize=1024)
-    def read_text(text: str) -> Quantity | Unread:
-        return MISSING if nothing.hold(text) else quantity(text, unit)
-
-    def read(value: Value) -> Quantity | Unread:
-        if isinstance(value, str):
-            return read_text(value)
+    def told(value: Value) -> Quantity | Unread:
         if numbers and isinstance(plain := quantity(value), Quantity) and plain.number in numbers:
             return MISSING
         return quantity(value, unit)
 
-    return read
+    @lru_cache(maxsize=1024)
+    def read_text(text: str) -> Quantity | Unread:
+        return MISSING if nothing.hold(text) else told(text)
+
+    return lambda value: read_text(value) if isinstance(value, str) else told(value)
 
 
 def _beyond(a: Decimal, b: Decimal, tolerance: Decimal) -> Reason | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
 
 LOST = "\ufffd"
 """What every placeholder of a lost character becomes: U+FFFD, made for that."""
@@ -12,7 +11,7 @@ LOST = "\ufffd"
 # A full-width asterisk stands for a character that an input method lacked; the half-width one is a mask's.
 _PLACEHOLDERS = re.compile("[?？□■▢◻＊�\ue000-\uf8ff\U000f0000-\U0010fffd]|锟斤拷?|烫烫")
 _HAN = re.compile("[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003347f]")
-_ALL_HAN = re.compile(f"(?:{_HAN.pattern})+").fullmatch
+_CHINESE = re.compile(f"(?:{_HAN.pattern}|[·（）()A-Z0-9-])+").fullmatch
 _LATIN_1 = re.compile("[\u0080-\u00ff]{2}")
 
 
@@ -21,7 +20,6 @@ def with_losses_marked(text: str) -> str:
     return _PLACEHOLDERS.sub(LOST, text)
 
 
-@lru_cache(maxsize=2048)
 def is_garbled(text: str) -> bool:
     """Return whether *text* reads as Chinese once a mix-up of code pages is undone, and so is surely not what it says.
 
@@ -40,7 +38,7 @@ def _undone(text: str, read_as: str, written_as: str) -> bool:
         original = text.encode(read_as).decode(written_as)
     except UnicodeError:
         return False
-    return _ALL_HAN(unicodedata.normalize("NFC", original)) is not None
+    return has_han(original) and _CHINESE(unicodedata.normalize("NFC", original)) is not None
 
 
 def has_han(text: str) -> bool:

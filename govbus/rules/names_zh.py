@@ -35,17 +35,20 @@ _CACHED = 2048
 
 
 class Name(NamedTuple):
-    """A name that was read: as written (width, blanks and dots folded), and simplified."""
+    """A name that was read: as written (width, blanks and dots folded), simplified, and whether it is garbled."""
 
     written: str
     simplified: str
+    garbled: bool
 
 
 def canonical_name(text: str) -> str:
     """Return *text* as names are compared, but not simplified: half width, no blanks, one kind of dot, upper case.
 
-    Placeholders of lost characters become U+FFFD. Idempotent.
+    Placeholders of lost characters become U+FFFD; a text whose code pages were mixed up stays as it is. Idempotent.
     """
+    if is_garbled(text):
+        return text
     plain = unicodedata.normalize("NFKC", with_losses_marked(legible(text)))
     return _DOTS.sub("·", _BLANKS.sub("", with_losses_marked(legible(plain)))).upper()
 
@@ -62,11 +65,13 @@ def _build(nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:
             return MISSING
         if LOST in name:
             return PLACEHOLDER
+        if is_garbled(name):
+            return Name(name, name, True)
         if _DIGIT.search(name):
             return Unread("invalid", Reason.NAME_DIGITS)
         if has_han(name) and _LATIN.search(name):
             return Unread("illegible", Reason.NAME_PINYIN)
-        return Name(name, simplified(name))
+        return Name(name, simplified(name), False)
 
     def read(value: Value) -> Name | Unread:
         if isinstance(value, str):
@@ -84,7 +89,7 @@ def _judge(a: Name, b: Name) -> Comparison:
         return compare_masked(a.simplified, b.simplified)
     if a.simplified == b.simplified:
         return EQUAL
-    if is_garbled(a.written) or is_garbled(b.written):
+    if a.garbled or b.garbled:
         return indeterminate(Reason.GARBLED)
     if has_han(a.written) != has_han(b.written):
         return indeterminate(Reason.NAME_PINYIN)

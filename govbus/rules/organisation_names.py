@@ -33,14 +33,17 @@ _PLAIN = re.compile(r"(?!锟斤|烫烫)[一-鿿][A-Z0-9一-鿿]{3,80}").fullmatc
 
 
 class OrganisationName(NamedTuple):
-    """A name that was read: as written (width, brackets and blanks folded), and simplified."""
+    """A name that was read: as written (width, brackets and blanks folded), simplified, and whether it is garbled."""
 
     written: str
     simplified: str
+    garbled: bool
 
 
 def canonical_organisation_name(text: str) -> str:
-    """Return *text* as names of bodies are compared, but not simplified. Idempotent."""
+    """Return *text* as names of bodies are compared, but not simplified; garbled text as it is. Idempotent."""
+    if is_garbled(text):
+        return text
     plain = unicodedata.normalize("NFKC", with_losses_marked(legible(text)))
     return _BLANKS.sub("", _QUOTES.sub("", with_losses_marked(legible(plain)).translate(_BRACKETS))).upper()
 
@@ -55,7 +58,7 @@ def _build(nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:
         name = canonical_organisation_name(text)
         if not name:
             return MISSING
-        return PLACEHOLDER if LOST in name else OrganisationName(name, simplified(name))
+        return PLACEHOLDER if LOST in name else OrganisationName(name, simplified(name), is_garbled(name))
 
     def read(value: Value) -> OrganisationName | Unread:
         if isinstance(value, str):
@@ -73,7 +76,7 @@ def _judge(a: OrganisationName, b: OrganisationName) -> Comparison:
         return compare_masked(a.simplified, b.simplified)
     if a.simplified == b.simplified:
         return EQUAL
-    if is_garbled(a.written) or is_garbled(b.written):
+    if a.garbled or b.garbled:
         return indeterminate(Reason.GARBLED)
     if _MARKS.sub("", a.simplified) == _MARKS.sub("", b.simplified):
         return compatible(Reason.ORGANISATION_MARKS)
