@@ -23,7 +23,7 @@ $(READY): pyproject.toml
 	    || { echo "no virtual environment could be made (on Debian: apt-get install python3-venv)"; exit 1; }
 	@echo "installing govbus and its tools into .venv"
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --editable '.[stack,parquet]' --group dev
+	@$(BIN)/python -m pip install --quiet --editable '.[stack,parquet,fast]' --group dev
 	@touch $(READY)
 
 demo: $(READY)

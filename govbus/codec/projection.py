@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from govbus.codec.framing import header
 from govbus.codec.reader import Bounds, RecordReader
@@ -136,7 +136,7 @@ class _Splicing:
         variables: list[tuple[str, str]] = []
         if self.view.ask_rows is not None:
             for path in dict.fromkeys(test.path for test in condition_rules.tests(self.view.ask_rows)):
-                if not isinstance(masks[_shown_as(path, masks)], Pass):
+                if not isinstance(masks[shown_as(path, masks)], Pass):
                     name = f"{variable}{len(variables)}"
                     variables.append((name, self._part(path, masks[path])))
                     self.computed[path] = name
@@ -189,7 +189,7 @@ class _Splicing:
         return " + ".join(merged)
 
 
-def _shown_as(path: str, masks: Mapping[str, Mask]) -> str:
+def shown_as(path: str, masks: Mapping[str, Mask]) -> str:
     """Return the path under which the view shows *path*: itself, or the record around it that is given as a whole."""
     around = path
     while around not in masks and "." in around:
@@ -291,17 +291,20 @@ def _plain_masker(mask: Mask, avro_type: AvroType, key: bytes | None) -> Callabl
     raise ValueError(f"{mask_rules.declared(mask)} does not apply to a field of type {kind}")
 
 
-class _Memo(dict[bytes, bytes]):
+T = TypeVar("T")
+
+
+class Memo(dict[bytes, T]):
     """Remembers a mask's results for the values met last: names, years and divisions recur a great deal.
 
     A dictionary that computes what it lacks: a value met before costs one look-up and no call.
     """
 
-    def __init__(self, function: Callable[[bytes], bytes]) -> None:
+    def __init__(self, function: Callable[[bytes], T]) -> None:
         super().__init__()
         self._function = function
 
-    def __missing__(self, slot: bytes) -> bytes:
+    def __missing__(self, slot: bytes) -> T:
         if len(self) >= MEMO_ENTRIES:
             self.clear()
         found = self[slot] = self._function(slot)
@@ -309,7 +312,7 @@ class _Memo(dict[bytes, bytes]):
 
 
 def _memo(function: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
-    return _Memo(function).__getitem__
+    return Memo(function).__getitem__
 
 
 def _text(slot: bytes) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 from zlib import crc32
 
@@ -21,6 +22,7 @@ from govbus.codec.reader import Bounds
 from govbus.codec.structure import Failure
 from govbus.codec.walk import Malformed, NonCanonical, read_long, read_time, write_long
 from govbus.errors import SettingsError
+from govbus.exchange.bulk.loading import bulk_loop
 from govbus.exchange.compiled import CompiledDataset, CompiledView, Writer
 from govbus.exchange.held import RECORD, Held
 from govbus.exchange.usual import usual_loop
@@ -35,6 +37,10 @@ Output = tuple[str, bytes | None, bytes | None, int, None, None, int, Headers | 
 """Topic, value, key, partition, no callbacks, timestamp in milliseconds, headers: as `Producer.produce` takes them."""
 
 HOUR_MS = 3_600_000
+LEAST_IN_BULK = 24
+"""Below so many records compiled kernels cost more to call than they save."""
+MOST_BULK_BYTES = 8 * 1024 * 1024
+"""Above so many bytes in one run the kernels' buffers would be large, and the bytes are what takes the time."""
 
 
 class Incoming(Protocol):
@@ -165,11 +171,15 @@ class PartitionExchange:
         """Take in records that are all of one dataset."""
         if batch:
             exchange = batch[0][0]
-            loop = usual_loop(exchange.dataset, tuple(active.view for active in exchange.views), self._limits)
-            if loop is None:
+            views = tuple(active.view for active in exchange.views)
+            few = usual_loop(exchange.dataset, views, self._limits)
+            if few is None:
                 self.accept_each(batch)
-            else:
-                loop(exchange, batch, self.partition, self._held, self.pending, self.outputs, self.accept_each)
+                return
+            many = bulk_loop(exchange.dataset, views, self._limits)
+            for run, is_bulk in _runs(batch) if many else ((batch, False),):
+                take_in = many if many is not None and is_bulk else few
+                take_in(exchange, run, self.partition, self._held, self.pending, self.outputs, self.accept_each)
                 self._cross_check(exchange)
 
     def held(self, state_key: bytes) -> bytes | None:
@@ -538,6 +548,28 @@ class PartitionExchange:
         if reason is not RejectReason.OVERSIZE and value is None:
             headers += [(f"raw_{name}", each) for name, each in _headers(message).items()]
         self.outputs.append((dataset.reject_topic, value, key, self.partition, None, None, 0, headers))
+
+
+def _runs(batch: Sequence[Arrival]) -> Iterator[tuple[Sequence[Arrival], bool]]:
+    """Yield *batch* in order, in runs that hold no subject twice: each record must see the one before it.
+
+    With each run, whether it is one for the loop for many.
+    """
+    keys = [arrival[1] for arrival in batch]
+    if batch[0][0].dataset.separators:
+        keys = [None if key is None else subject_of(key) for key in keys]
+    begins = [0]
+    if len(set(keys)) < len(keys):
+        met: set[bytes | None] = set()
+        for at, key in enumerate(keys):
+            if key in met:
+                begins.append(at)
+                met.clear()
+            met.add(key)
+    for begin, end in pairwise([*begins, len(keys)]):
+        run = batch[begin:end]
+        many = len(run) >= LEAST_IN_BULK
+        yield run, many and sum([len(arrival[2] or b"") for arrival in run]) <= MOST_BULK_BYTES
 
 
 def _shown(view: CompiledView | None, writer: Writer, record: bytes, bounds: Bounds) -> bytes | None:

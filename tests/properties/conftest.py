@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from govbus.exchange.bulk import loading
+
 
 @pytest.fixture
 def cases(request: pytest.FixtureRequest) -> Callable[[int], int]:
@@ -27,3 +29,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(dir=in_memory))
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture(scope="session")
+def kernels() -> None:
+    """The compiled kernels, kept where downloads are kept."""
+    assert loading.load(Path(__file__).parents[2] / ".cache" / "kernels")

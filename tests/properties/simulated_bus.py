@@ -24,7 +24,9 @@ from govbus.catalogue.model import Ask, Catalogue, City, Dataset, Subscriber, Vo
 from govbus.catalogue.views import share_views
 from govbus.codec.schemas import DELETED, DISCREPANCY, record_schema
 from govbus.codec.view_schema import view_schema
-from govbus.exchange.difference import ActiveView, DatasetExchange, PartitionExchange, refuse_unknown
+from govbus.exchange import difference
+from govbus.exchange.bulk.loading import bulk_loop
+from govbus.exchange.difference import ActiveView, DatasetExchange, Output, PartitionExchange, refuse_unknown
 from govbus.exchange.partition import AssignedPartition
 from govbus.exchange.restore import Restore
 from govbus.exchange.revision import CompiledRevision
@@ -143,7 +145,7 @@ class SimulatedBus:
         self.failed: Counter[tuple[str, str]] = Counter()
         self.partitions: dict[int, AssignedPartition] = {}
         self.compiled: dict[int, CompiledRevision] = {}
-        self.usual = self.unusual = self.judged = 0
+        self.usual = self.unusual = self.in_bulk = self.judged = 0
         self.sent: dict[tuple[str, bytes | None], bytes | None] = {}
         self.ticked: Counter[int] = Counter()
         """Per partition the last tick that a worker took in."""
@@ -356,12 +358,11 @@ class SimulatedBus:
             for topic, each in partition.datasets.items()
         }
         alone.accept_each([(twins[topic], entry.key, entry.value, entry.timestamp_ms, entry) for topic, entry in batch])
-        unusual = 0
+        usual = Counter(topic for topic, _ in batch)
         accept_each = exchange.accept_each
 
         def counted(arrivals: Any) -> None:
-            nonlocal unusual
-            unusual += len(arrivals)
+            usual.subtract(arrival[0].dataset.raw_topic for arrival in arrivals)
             accept_each(arrivals)
 
         exchange.accept_each = counted  # type: ignore[method-assign]
@@ -369,12 +370,19 @@ class SimulatedBus:
             [(partition.datasets[topic], entry.key, entry.value, entry.timestamp_ms, entry) for topic, entry in batch]
         )
         exchange.accept_each = accept_each  # type: ignore[method-assign]
-        self.usual += len(batch) - unusual
-        self.unusual += unusual
-        assert [output for output in exchange.outputs if not _of_entities(output[0])] == alone.outputs
+        self.usual += usual.total()
+        self.unusual += len(batch) - usual.total()
+        self.in_bulk += sum(usual[topic] for topic, each in partition.datasets.items() if self._has_bulk_loop(each))
+        outputs = [output for output in exchange.outputs if not _of_entities(output[0])]
+        assert sorted(outputs, key=place) == sorted(alone.outputs, key=place)
         assert {key: each for key, each in exchange.pending.items() if key[:1] == b"\x01"} == alone.pending
         for topic, each in partition.datasets.items():
-            assert _counts(each) == _counts(twins[topic])
+            assert counts(each) == counts(twins[topic])
+
+    def _has_bulk_loop(self, each: DatasetExchange) -> bool:
+        limits = self.revision.partitions, self.revision.max_record_bytes
+        views = tuple(active.view for active in each.views)
+        return difference.LEAST_IN_BULK == 1 and bulk_loop(each.dataset, views, limits) is not None
 
     def _append(self, outputs: Sequence[Any], *, anew: bool = False) -> None:
         for topic, value, key, partition, _, _, timestamp_ms, headers in outputs:
@@ -413,7 +421,15 @@ def _of_entities(topic: str) -> bool:
     return topic.startswith(("golden.", "discrepancy")) or ".golden." in topic
 
 
-def _counts(each: DatasetExchange) -> list[Any]:
+def place(output: Output) -> tuple[str, bytes]:
+    """Within what the order of outputs matters: topic and key."""
+    return output[0], output[2] or b""
+
+
+def counts(each: DatasetExchange) -> list[Any]:
+    """Everything counted; the times of what was sent in any order."""
+    each.sent_at.sort()
+    each.sent_changed.sort()
     wiring = ("dataset", "state_prefix", "views", "checks", "number", "touched")
     names = [name for name in DatasetExchange.__dataclass_fields__ if name not in wiring]
     views = [name for name in ActiveView.__dataclass_fields__ if name != "view"]

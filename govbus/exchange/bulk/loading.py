@@ -1,0 +1,72 @@
+"""Whether this process has the compiled kernels, and how it comes by them.
+
+They are compiled once per machine (some seconds) and kept on disk; a process that finds them there has them within half
+a second. Until it has, and where numba is not installed (the extra ``fast``), the generated loop of
+`govbus.exchange.usual` does the same work. Nothing else of this package is imported before numba is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from govbus.exchange.compiled import CompiledDataset, CompiledView
+
+log = structlog.get_logger()
+
+Loop = Callable[..., None]
+"""``(exchange, arrivals, partition, held, pending, outputs, accept_each)``, as `govbus.exchange.usual.Loop`."""
+
+_make_loop: Callable[..., Loop | None] | None = None
+
+
+def bulk_loop(dataset: CompiledDataset, views: tuple[CompiledView, ...], limits: tuple[int, int]) -> Loop | None:
+    """Return the loop for many records of *dataset* and exactly these *views*, made once.
+
+    None where it must be done without: no kernels (yet), or declarations they cannot follow. *limits* are the number of
+    partitions and the most bytes a record may have.
+    """
+    if _make_loop is None:
+        return None
+    known = ("bulk", tuple(id(view) for view in views), limits)
+    if known not in dataset.loops:
+        dataset.loops[known] = _make_loop(dataset, views, *limits)
+    return dataset.loops[known]
+
+
+def load(folder: Path) -> bool:
+    """Load the kernels, compiling them where *folder* does not hold them; return whether they are there.
+
+    numba's own variable NUMBA_CACHE_DIR takes the place of *folder*; empty it after an upgrade.
+    """
+    global _make_loop
+    try:
+        numba: Any = importlib.import_module("numba")
+    except ImportError:
+        return False
+    if not numba.config.CACHE_DIR:
+        numba.config.CACHE_DIR = str(folder / _edition())
+    try:
+        _make_loop = importlib.import_module("govbus.exchange.bulk.loop").made_loop
+    except (numba.core.errors.NumbaError, RuntimeError, OSError) as error:
+        # A numba that cannot compile them, or no place to keep them: slower, and as right.
+        log.warning("records are taken in without compiled kernels", error=type(error).__name__)
+        return False
+    return True
+
+
+def _edition() -> str:
+    """Return a name for these sources: what numba keeps is not made anew where only a function it calls has changed."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()[:16]
+
+
+def load_beside(folder: Path) -> None:
+    """Load the kernels in a thread, so that no worker waits for them."""
+    threading.Thread(target=load, args=(folder,), name="govbus-kernels", daemon=True).start()

@@ -1,0 +1,41 @@
+"""Without compiled kernels the exchange goes on by the generated loop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+from structlog.testing import capture_logs
+
+from govbus.exchange.bulk import loading
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "_make_loop", None)
+
+
+def test_without_numba_there_is_no_loop_for_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where numba is not installed nothing is loaded, and nobody is troubled by it."""
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with capture_logs() as logs:
+        assert not loading.load(tmp_path)
+    assert not logs
+    assert loading._make_loop is None
+
+
+def test_kernels_that_cannot_be_compiled_are_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the compiler gives up, a warning says so and the worker goes on."""
+    for module in [each for each in sys.modules if each.startswith("govbus.exchange.bulk.")]:
+        if module != loading.__name__:
+            monkeypatch.delitem(sys.modules, module)
+
+    def refuses(*_args: object, **_options: object) -> None:
+        raise numba.core.errors.TypingError("no")
+
+    monkeypatch.setattr(numba, "njit", refuses)
+    with capture_logs() as logs:
+        assert not loading.load(tmp_path)
+    assert [(each["log_level"], each["error"]) for each in logs] == [("warning", "TypingError")]
