@@ -4,7 +4,11 @@
 
 Each run is a process of its own: the copy reads population events and writes them to one topic; the exchange checks and
 versions them, keeps state and its changelog, and serves three subscribers: a projection, a row filter, and masks with a
-pseudonym. Both are timed from the first record read to the last commit.
+pseudonym. All are timed from the first record read to the last commit.
+
+A second copy writes to as many topics as the exchange does, as many bytes and still without any work: how far it lies
+behind the first is the price of outputs, how far the exchange lies behind it the price of work. Compiled kernels are
+made before the first run, as they are once per machine.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -31,6 +35,8 @@ from govbus.catalogue.views import share_views
 from govbus.codec.framing import header
 from govbus.codec.schemas import DELETED, record_schema
 from govbus.codec.view_schema import view_schema
+from govbus.exchange.bulk.loading import load
+from govbus.exchange.difference import Output
 from govbus.exchange.transaction import Transactions
 from govbus.exchange.worker import BATCH_RECORDS, SLICE_RECORDS, Worker
 from govbus.health import Health
@@ -69,6 +75,10 @@ ASKS = {
         },
     ),
 }
+
+
+SAME_OUTPUTS = (None, 82, 95, 75)
+"""Of a copy to ``current`` and three share topics: up to which byte of each record, about what the views take."""
 
 
 def catalogue(prefix: str) -> Catalogue:
@@ -199,17 +209,33 @@ def run_exchange(settings: Settings, prefix: str) -> float:
     return worker.ended - worker.began
 
 
-def run_copy(settings: Settings, prefix: str) -> float:
-    """Copy everything to one topic, exactly once and with the worker's client settings; return the seconds."""
+def run_copy(settings: Settings, prefix: str, cuts: Sequence[int | None] = (None,)) -> float:
+    """Copy everything, exactly once and with the worker's client settings; return the seconds.
+
+    *cuts*: per topic written to, up to which byte of each record.
+    """
     topics = Topics(prefix)
-    target = f"{prefix}copy.{secrets.token_hex(4)}"
+    targets = [f"{prefix}copy{number}.{secrets.token_hex(4)}" for number in range(len(cuts))]
+    target = targets[0]
     admin = clients.admin(settings)
-    admin.create_topics([NewTopic(target, PARTITIONS, 1)])[target].result()
+    for future in admin.create_topics([NewTopic(each, PARTITIONS, 1) for each in targets]).values():
+        future.result()
     transactions = Transactions(settings, target)
     transactions.start()
     worker = Worker(settings, topics, target, Health("exchange", "bench"))
     consumer: Consumer = clients.consumer(settings, target, **worker.consumer_properties())
     consumer.assign([TopicPartition(topics.raw(DATASET), number, 0) for number in range(PARTITIONS)])
+
+    def outputs(slice_of: Sequence[Message]) -> Iterator[Output]:
+        if len(cuts) == 1:
+            return ((target, m.value(), m.key(), m.partition(), None, None, m.timestamp()[1], None) for m in slice_of)
+        records = [(m.value(), m.key(), m.partition(), m.timestamp()[1]) for m in slice_of]
+        return (
+            (topic, value[:cut], key, number, None, None, at_ms, None)
+            for value, key, number, at_ms in records
+            for topic, cut in zip(targets, cuts, strict=True)
+        )
+
     done, began = 0, 0.0
     while done < EVENTS:
         first = consumer.poll(0.05)
@@ -219,16 +245,21 @@ def run_copy(settings: Settings, prefix: str) -> float:
         messages = [first, *consumer.consume(BATCH_RECORDS - 1, 0.0)]
         with transactions.open():
             for at in range(0, len(messages), SLICE_RECORDS):
-                transactions.produce(
-                    (target, m.value(), m.key(), m.partition(), None, None, m.timestamp()[1], None)
-                    for m in messages[at : at + SLICE_RECORDS]
-                )
+                transactions.produce(outputs(messages[at : at + SLICE_RECORDS]))
             moved = {(m.topic(), m.partition()): m.offset() + 1 for m in messages}
             transactions.commit(consumer, [TopicPartition(t, p, o) for (t, p), o in moved.items()])
         done += len(messages)
     seconds = time.perf_counter() - began
     consumer.close()
     return seconds
+
+
+def run_copy_as_many(settings: Settings, prefix: str) -> float:
+    """Copy to as many topics as the exchange writes to, about as many bytes; return the seconds."""
+    return run_copy(settings, prefix, SAME_OUTPUTS)
+
+
+RUNS = {"copy": run_copy, "copy as many": run_copy_as_many, "exchange": run_exchange}
 
 
 def main() -> None:
@@ -248,25 +279,28 @@ def main() -> None:
 def measure(settings: Settings) -> None:
     batch = events(EVENTS)
     size = sum(len(value) for _, value in batch) / len(batch)
-    copies, exchanges, ratios, memory = [], [], [], []
+    load(settings.home / "kernels")
+    memory = []
+    speeds: dict[str, list[float]] = {what: [] for what in RUNS}
     for repeat in range(REPEATS):
         prefix = f"b{secrets.token_hex(3)}."
         publish(settings, Topics(prefix).raw(DATASET), apply(settings, prefix), batch)
-        speeds = {}
-        for what in ("copy", "exchange") if repeat % 2 else ("exchange", "copy"):
+        for what in list(RUNS)[:: 1 if repeat % 2 else -1]:
             env = {**os.environ, "GOVBUS_HOME": str(settings.home), "GOVBUS_LOG_LEVEL": "error"}
             ran = subprocess.run(
                 [sys.executable, __file__, what, prefix], env=env, check=True, stdout=subprocess.PIPE, text=True
             )
             answer = json.loads(ran.stdout.splitlines()[-1])
-            speeds[what] = EVENTS / answer["seconds"]
-            print(f"{what:9} {speeds[what]:10,.0f} events/s   peak {answer['peak_memory_mb']:.0f} MB", flush=True)
+            speeds[what].append(EVENTS / answer["seconds"])
+            peak = f"peak {answer['peak_memory_mb']:.0f} MB"
+            print(f"{what:12} {speeds[what][-1]:10,.0f} events/s   {peak}", flush=True)
             if what == "exchange":
                 memory.append(answer["peak_memory_mb"])
-        copies.append(speeds["copy"])
-        exchanges.append(speeds["exchange"])
-        ratios.append(speeds["exchange"] / speeds["copy"])
-    ratio = rig.spread(ratios, 3)
+    copies, as_many, exchanges = (speeds[what] for what in RUNS)
+    ratio, ratio_as_many = (
+        rig.spread([exchange / limit for exchange, limit in zip(exchanges, limits, strict=True)], 3)
+        for limits in (copies, as_many)
+    )
     file = rig.write(
         "exchange",
         {
@@ -279,21 +313,26 @@ def measure(settings: Settings) -> None:
             "ratio_of_limit": ratio["median"],
             "events_per_second": rig.spread(exchanges)["median"],
             "limit_events_per_second": rig.spread(copies)["median"],
+            "limit_same_outputs_events_per_second": rig.spread(as_many)["median"],
+            "ratio_of_same_outputs": ratio_as_many["median"],
             "peak_memory_mb": round(max(memory)),
             "spread": {
                 "ratio_of_limit": ratio,
                 "events_per_second": rig.spread(exchanges),
                 "limit": rig.spread(copies),
+                "limit_same_outputs": rig.spread(as_many),
+                "ratio_of_same_outputs": ratio_as_many,
             },
         },
     )
-    print(f"exchange / copy = {ratio['median']} ({ratio['min']} .. {ratio['max']})   {file.relative_to(ROOT)}")
+    print(f"exchange / copy = {ratio['median']} ({ratio['min']} .. {ratio['max']})")
+    print(f"exchange / copy to as many topics = {ratio_as_many['median']}   {file.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
         here = Settings.load(ROOT)
-        seconds = {"copy": run_copy, "exchange": run_exchange}[sys.argv[1]](here, sys.argv[2])
+        seconds = RUNS[sys.argv[1]](here, sys.argv[2])
         print(json.dumps({"seconds": seconds, "peak_memory_mb": rig.peak_memory_mb()}))
     else:
         main()
