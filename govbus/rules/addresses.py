@@ -25,7 +25,7 @@ from govbus.rules.illegible import LOST, is_garbled, with_losses_marked
 from govbus.rules.masked import compare_masked, is_masked
 from govbus.rules.sides import MISSING, NULL_SPELLINGS, PLACEHOLDER, WRONG_TYPE, Nulls, Unread, legible, two_sided
 
-_NOTE = re.compile(r"\([^()]*\)")
+_NOTE = re.compile(r"\([^()]*\)|第(?=\d)")
 _MARKS = re.compile(r"[\s,，。.;；:：、'\"“”]+")
 _DASHES = re.compile("[‐-―－—~～]+")
 _NUMERAL = re.compile(r"第?([一二两三四五六七八九十百零〇]{1,5})(?=号|栋|幢|座|单元|层|楼|室|弄|组|门|队)")

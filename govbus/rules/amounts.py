@@ -93,7 +93,9 @@ def quantity(value: Value, unit: str = "") -> Quantity | Unread:
         text = re.sub(r"\s+", "", unicodedata.normalize("NFKC", legible(value))).replace("￥", "¥").lstrip("'")
         if not text:
             return MISSING
-        if (named := _CURRENCY_AT.search(text.upper())) is not None and text[named.start() : named.end()] != "元":
+        # 元 alone is a unit as well, and stays.
+        named = next((each for each in _CURRENCY_AT.finditer(text.upper()) if each[0] != "元"), None)
+        if named is not None:
             currency = _CURRENCIES[named[0]]
             text = (text[: named.start()] + text[named.end() :]).strip()
         found = _NUMBER(text)

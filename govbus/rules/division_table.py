@@ -20,7 +20,7 @@ Where the lines come from:
 - some sixty merges and splits that those two lack or have wrong, by hand from the State Council's approvals, among them
   国函〔1994〕32号, 69号 and 99号, 国函〔2001〕10号, 28号, 34号, 35号, 75号, 93号, 129号, 150号 and 161号.
 
-Of 3,467 retired codes 85 have no successor, 44 of them in force after 1983: mostly suburban districts (郊区) that were
+Of 3,467 retired codes 84 have no successor, 43 of them in force after 1983: mostly suburban districts (郊区) that were
 shared out among their neighbours.
 
 GB2260:
@@ -4925,7 +4925,6 @@ TABLE = """\
 500241 秀山土家族苗族自治县 1997-
 500242 酉阳土家族苗族自治县 1997-
 500243 彭水苗族土家族自治县 1997-
-500300 市 2002-2005
 500381 江津市 2002-2005 500116
 500382 合川市 2002-2005 500117
 500383 永川市 2002-2005 500118

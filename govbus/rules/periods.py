@@ -13,7 +13,9 @@ from govbus.rules.comparison import EQUAL, Comparator, Comparison, Reason, Resul
 from govbus.rules.partial_dates import SENTINELS, Days, days_of, sentinel_days
 from govbus.rules.sides import MISSING, NULL_SPELLINGS, WRONG_TYPE, Nulls, Unread, legible, two_sided
 
-_BETWEEN = re.compile(r"至今|至|到|~|～|—+|–|(?<=[\d日月年])\s*-\s*(?=\d{4}[-年])|\s+-+\s+|(?<=[\d日])/(?=\d{4}-)|,|;")
+_BETWEEN = re.compile(
+    r"至今|至|到|~|～|—+|–|(?<=[\d日月年])\s*-\s*(?=\d{4}[-年])|(?<=\d{8})-(?=\d{8})|\s+-+\s+|(?<=[\d日])/(?=\d{4}-)|,|;"
+)
 _OPEN = frozenset({"", "今", "至今", "长期", "长期有效", "永久", "永久有效", "..", "现在"})
 
 
