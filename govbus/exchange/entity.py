@@ -100,9 +100,6 @@ class EntityChecks:
     ) -> bool:
         """Take in what happened to one record; return whether a share view was sent something because of it."""
         said_before = self._said(subject)
-        if bound.single and stored_before is not None:
-            # The report's times may be newer than what was taken down: only bound values are followed always.
-            said_before[bound.number] = _says(bound, key, stored_before)
         said_after = list(said_before)
         present = said_before[bound.number]
         now = None if stored_after is None else _says(bound, key, stored_after)
@@ -115,7 +112,9 @@ class EntityChecks:
             return False
         if said_after == said_before:
             return False
-        return self._moved(subject, said_before, said_after, clock_ms * 1000, clock_ms, taken=bound.number)
+        return self._moved(
+            subject, said_before, said_after, clock_ms * 1000, clock_ms, taken=(bound, key, stored_before)
+        )
 
     def tick(self, clock_ms: int, most: int) -> tuple[int, bytes]:
         """Judge anew up to *most* of the entities that are due at *clock_ms*, of which there is at least one.
@@ -146,9 +145,9 @@ class EntityChecks:
         before_micros: int,
         clock_ms: int,
         *,
-        taken: int | None = None,
+        taken: tuple[BoundDataset, bytes, bytes | None] | None = None,
     ) -> bool:
-        """Put out what changes for *subject*; *taken* is the dataset whose record is at hand in both.
+        """Put out what changes for *subject*; *taken* is the dataset whose record changed, its key, and what was held.
 
         Returns whether a share view was sent something.
         """
@@ -156,8 +155,11 @@ class EntityChecks:
         was, now = golden.evaluate(said_before, before_micros), golden.evaluate(said_after, clock_micros)
         if (was is not None and was.unsettled) or (now is not None and now.unsettled):
             # Values differ, so times matter: those of the records themselves.
-            said_before = self._dated(subject, said_before, taken)
-            said_after = self._dated(subject, said_after, taken)
+            bound, key, stored = taken or (None, b"", None)
+            said_before = self._dated(subject, said_before, bound)
+            said_after = self._dated(subject, said_after, bound)
+            if bound is not None and bound.single and stored is not None:
+                said_before[bound.number] = _says(bound, key, stored)
             was, now = golden.evaluate(said_before, before_micros), golden.evaluate(said_after, clock_micros)
             self.spoke = True
         sent = self.put(subject, was, said_before, now, said_after, clock_ms)
@@ -225,7 +227,9 @@ class EntityChecks:
     def _said(self, subject: bytes) -> list[Said | None]:
         return unpacked(self._holding.held(self._said_prefix + subject), self._places)
 
-    def _dated(self, subject: bytes, said: Sequence[Said | None], taken: int | None = None) -> list[Said | None]:
+    def _dated(
+        self, subject: bytes, said: Sequence[Said | None], taken: BoundDataset | None = None
+    ) -> list[Said | None]:
         """Return *said* with the versions and times of the held records, except of dataset *taken*.
 
         An event that changes no bound value is not followed, so what was taken down may be of an older version.
@@ -233,7 +237,7 @@ class EntityChecks:
         dated = list(said)
         for bound in self.golden.datasets:
             each = said[bound.number]
-            if each is None or not bound.single or bound.number == taken:
+            if each is None or not bound.single or bound is taken:
                 continue
             stored = self._holding.held(self._prefixes[bound.number] + subject)
             present = None if stored is None else _says(bound, subject, stored)

@@ -7,9 +7,8 @@ decoded. `govbus.rules.crosscheck` judges; here its answers become records of ``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from govbus.catalogue.golden import GOLDEN, Binding, bindings, elements_of
 from govbus.catalogue.model import Authority, Dataset, Element, seconds
@@ -20,14 +19,14 @@ from govbus.codec.reader import Bounds, RecordReader
 from govbus.codec.row_test import RowTest
 from govbus.codec.schemas import AvroType, record_schema
 from govbus.codec.structure import Structure
-from govbus.codec.walk import read_long, write_long
+from govbus.codec.walk import read_time, write_long, write_time
 from govbus.exchange.compiled import CompiledDataset, CompiledView, Writer
 from govbus.exchange.fingerprints import golden_fingerprint
 from govbus.kafka.revisions import Revision
 from govbus.rules.comparators import comparator
 from govbus.rules.comparison import Comparison, Value
 from govbus.rules.condition import Condition, tests
-from govbus.rules.crosscheck import Claim, Compare, Discrepancy, ElementRule, Evaluation, Report, evaluate
+from govbus.rules.crosscheck import Claim, Compare, Discrepancy, ElementRule, Evaluation, Report, Standing, evaluate
 from govbus.rules.formats import FORMATS
 
 CYCLE_SECONDS = {
@@ -40,10 +39,10 @@ CYCLE_SECONDS = {
 }
 LEAST_GRACE_SECONDS, MOST_GRACE_SECONDS = 15 * 60, 45 * 86_400
 MEMO_ENTRIES = 4_096
+_STANDINGS = {standing: encoded_text(standing) for standing in Standing}
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """One dataset's report on an entity as it is held. `key`: of the record it comes from, empty where the subject is
     the whole key. `released`: of which views' conditions the record holds, a bit for each.
     """
@@ -68,6 +67,7 @@ class BoundDataset:
     def __init__(self, number: int, dataset: CompiledDataset, grace_seconds: int) -> None:
         self.number = number
         self.dataset = dataset
+        self.encoded_id = encoded_text(dataset.id)
         self.grace_micros = grace_seconds * 1_000_000
         self.single = dataset.separators == 0
         self.paths: list[str] = []
@@ -108,7 +108,7 @@ class BoundDataset:
         released = 0
         for bit, (_, holds) in enumerate(self._conditions):
             released |= holds(record, bounds) << bit
-        report = Report(tuple(values), stored_epoch, read_long(record, bounds[0])[0], read_long(record, bounds[1])[0])
+        report = Report(tuple(values), stored_epoch, read_time(record, bounds[0]), read_time(record, bounds[1]))
         return Said(report, b"" if self.single else key, released)
 
     def watched(self) -> list[int]:
@@ -261,19 +261,19 @@ class CompiledGolden:
         for judged in evaluation.elements:
             source = None if judged.source is None else said[judged.source]
             if judged.source is None or source is None or judged.source in withheld:
-                standing = judged.standing if judged.source is None else "unverified"
-                parts += [b"\x00", encoded_text(standing), b"\x00\x00\x00"]
+                standing = judged.standing if judged.source is None else Standing.UNVERIFIED
+                parts += [b"\x00", _STANDINGS[standing], b"\x00\x00\x00"]
                 continue
             report = source.report
             newest, changed = max(newest, report.version), max(changed, report.changed_at)
             parts += [
                 b"\x00" if judged.value is None else b"\x02" + judged.value,
-                encoded_text(judged.standing),
-                encoded_text(self.datasets[judged.source].dataset.id),
-                write_long(report.version),
-                write_long(report.changed_at),
+                _STANDINGS[judged.standing],
+                self.datasets[judged.source].encoded_id,
+                write_time(report.version),
+                write_time(report.changed_at),
             ]
-        head = [self.frame, write_long(newest), write_long(changed), write_long(len(subject)), subject]
+        head = [self.frame, write_time(newest), write_time(changed), write_long(len(subject)), subject]
         return b"".join(head + parts)
 
     def content(self, evaluation: Evaluation) -> object:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 
-from govbus.codec.walk import read_long, write_long
 from govbus.exchange.golden import Said
 from govbus.rules.crosscheck import Report
 
 _HEAD = struct.Struct(">HIQqIHB")
 """Dataset's number in this state, epoch, version, changed at, conditions that hold, bytes of the key, values."""
+_LENGTHS = [struct.Struct(f">{values}i") for values in range(256)]
+"""The values' lengths, -1 for null; so that all are read at once."""
 
 
 def packed(said: Sequence[Said | None], numbers: Sequence[int]) -> bytes:
@@ -35,10 +36,10 @@ def packed(said: Sequence[Said | None], numbers: Sequence[int]) -> bytes:
                 len(report.values),
             )
         )
+        values = report.values
+        parts.append(_LENGTHS[len(values)].pack(*[-1 if value is None else len(value) for value in values]))
         parts.append(each.key)
-        for value in report.values:
-            # One more than the length, so that 0 is null.
-            parts.append(b"\x00" if value is None else write_long(len(value) + 1) + value)
+        parts += [value for value in values if value is not None]
     return b"".join(parts)
 
 
@@ -49,12 +50,16 @@ def unpacked(stored: bytes | None, places: Mapping[int, int]) -> list[Said | Non
     while stored and at < len(stored):
         number, epoch, version, changed_at, released, key_bytes, count = _HEAD.unpack_from(stored, at)
         at += _HEAD.size
+        lengths = _LENGTHS[count].unpack_from(stored, at)
+        at += 4 * count
         key = stored[at : at + key_bytes]
         at += key_bytes
         values: list[bytes | None] = []
-        for _ in range(count):
-            length, at = read_long(stored, at)
-            values.append(None if length == 0 else stored[at : at + length - 1])
-            at += max(0, length - 1)
+        for length in lengths:
+            if length < 0:
+                values.append(None)
+            else:
+                values.append(stored[at : at + length])
+                at += length
         said[places[number]] = Said(Report(tuple(values), epoch, version, changed_at), key, released)
     return said

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from govbus.rules.comparison import Comparison, Result
 
@@ -64,8 +65,7 @@ class ElementRule:
     grace_micros: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What one dataset says about the entity: the values of its bound fields (None: null), its version and the time at
     which its source changed it (microseconds, UTC).
     """
@@ -76,8 +76,7 @@ class Report:
     changed_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """One element as it stands: which dataset is its source (None: none claims it), and the source's value."""
 
     source: int | None
@@ -98,8 +97,7 @@ class Discrepancy:
     since: int = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Everything the reports amount to at one clock.
 
     `discrepancies` by element's number and reporting dataset. `due`: the next clock at which it may amount to something
@@ -186,6 +184,8 @@ def _source(
     claims: Sequence[Claim], reports: Sequence[Report | None], text_of: Callable[[bytes], str]
 ) -> tuple[Claim | None, bool]:
     """Return whose value counts, and whether another dataset claims to be the source of it as well."""
+    if len(claims) == 1 and claims[0].by is None:
+        return (None if reports[claims[0].dataset] is None else claims[0]), False
     best: Claim | None = None
     longest, holders = -1, 0
     for claim in claims:

@@ -208,7 +208,7 @@ def test_what_is_held_of_an_entity_is_small(one: OnePartition) -> None:
     [
         (lambda number: {"name": "一中"}, Cause.SHIFTED_COLUMN),
         (lambda number: {"name": "佚名"}, Cause.ONE_VALUE),
-        (lambda number: {"name": f"王{number}"}, Cause.RELOAD),
+        (lambda number: {"name": f"王{chr(0x4F00 + number)}"}, Cause.RELOAD),
     ],
 )
 def test_bad_reload_is_one_incident(one: OnePartition, wrong: Any, cause: Cause) -> None:
