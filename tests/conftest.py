@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import random
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import hypothesis
 import pytest
-from stack_fixture import REPOSITORY, RunningStack, own_stack, running_stack
+from stack_fixture import REPOSITORY, RunningStack, new_prefix, own_database, own_stack, own_topics, running_stack
 
 from govbus.kafka.settings import Settings
 from govbus.ops.stack import OWN_SERVICES, Stack, StackError
@@ -102,20 +102,25 @@ def seed() -> int:
 @pytest.fixture
 def topic_prefix(request: pytest.FixtureRequest) -> Iterator[str]:
     """A prefix for topic names that no other test has, like "t3f9a1c."; such topics are deleted after the test."""
-    prefix = f"t{secrets.token_hex(3)}."
-    yield prefix
     if "stack" in request.fixturenames:
-        _delete_topics(request.getfixturevalue("stack").bootstrap_servers, prefix)
+        with own_topics(request.getfixturevalue("stack").bootstrap_servers) as prefix:
+            yield prefix
+    else:
+        yield new_prefix()
 
 
-def _delete_topics(bootstrap_servers: str, prefix: str) -> None:
-    from confluent_kafka.admin import AdminClient
+@pytest.fixture(scope="module")
+def shared_prefix(stack: RunningStack) -> Iterator[str]:
+    """As `topic_prefix`, for what all tests of a module share."""
+    with own_topics(stack.bootstrap_servers) as prefix:
+        yield prefix
 
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    ours = [name for name in admin.list_topics(timeout=30).topics if name.startswith(prefix)]
-    if ours:
-        for deleted in admin.delete_topics(ours).values():
-            deleted.result(timeout=30)
+
+@pytest.fixture(scope="module")
+def shared_database(stack: RunningStack) -> Iterator[str]:
+    """The address of a database that the tests of this module have to themselves."""
+    with own_database(stack.postgres_url) as url:
+        yield url
 
 
 @pytest.fixture
@@ -127,10 +132,4 @@ def city_dir() -> Path:
 @pytest.fixture
 def settings(stack: RunningStack, tmp_path: Path, city_dir: Path) -> Settings:
     """Settings against the session's servers, with a data folder of the test's own."""
-    return Settings(
-        city_dir=city_dir,
-        home=tmp_path / "home",
-        bootstrap_servers=stack.bootstrap_servers,
-        registry_url=stack.registry_url,
-        postgres_url=stack.postgres_url,
-    )
+    return replace(stack.settings(tmp_path), city_dir=city_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from govbus.kafka.settings import Settings
 from govbus.ops.stack import OWN_SERVICES, Stack
 from govbus.ops.stack.kafka_server import PROPERTIES
 from govbus.ops.stack.ports import LOOPBACK, free_port
@@ -36,6 +38,10 @@ class RunningStack:
     registry_url: str
     postgres_url: str
     local: Stack
+
+    def settings(self, folder: Path) -> Settings:
+        """Return settings against these servers, with a city and a data folder inside *folder*."""
+        return Settings(folder / "city", folder / "home", self.bootstrap_servers, self.registry_url, self.postgres_url)
 
 
 @contextmanager
@@ -85,6 +91,43 @@ def own_stack(env: Mapping[str, str], kafka_properties: Mapping[str, str] | None
         finally:
             stack.down(purge=True)
             shutil.rmtree(home)
+
+
+def new_prefix() -> str:
+    """Return a prefix for topic names that nobody else has, like "t3f9a1c."."""
+    return f"t{secrets.token_hex(3)}."
+
+
+@contextmanager
+def own_topics(bootstrap_servers: str) -> Iterator[str]:
+    """Yield a prefix for topic names that nobody else has; topics whose names begin with it are deleted afterwards."""
+    from confluent_kafka.admin import AdminClient
+
+    prefix = new_prefix()
+    try:
+        yield prefix
+    finally:
+        admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        ours = [name for name in admin.list_topics(timeout=30).topics if name.startswith(prefix)]
+        if ours:
+            for deleted in admin.delete_topics(ours).values():
+                deleted.result(timeout=30)
+
+
+@contextmanager
+def own_database(postgres_url: str) -> Iterator[str]:
+    """Yield the address of a new database beside the one of *postgres_url*; it is dropped afterwards."""
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+
+    name = f"t{secrets.token_hex(4)}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    try:
+        yield make_conninfo(postgres_url, dbname=name)
+    finally:
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _sweep() -> None:

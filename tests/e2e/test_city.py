@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +18,6 @@ from integration.exchange_bus import BAD
 from oracle import avro, views
 from oracle.avro import Record
 from oracle.views import Declared, Event, Latest, Table
-from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from stack_fixture import REPOSITORY, RunningStack
 
@@ -53,53 +50,42 @@ class Delivered:
 
 @pytest.fixture(scope="module")
 def delivered(
-    stack: RunningStack, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Delivered]:
+    stack: RunningStack,
+    shared_prefix: str,
+    shared_database: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Delivered:
     """The city of 300 people, published, exchanged and delivered wave by wave, every ask into Postgres."""
-    from conftest import _delete_topics
-
     folder = tmp_path_factory.mktemp("city")
-    prefix, database = f"t{secrets.token_hex(3)}.", f"city_{secrets.token_hex(4)}"
-    with psycopg.connect(stack.postgres_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {database}")
-    settings = Settings(
-        city_dir=_declared_with(folder / "declared", prefix),
-        home=folder / "home",
-        bootstrap_servers=stack.bootstrap_servers,
-        registry_url=stack.registry_url,
-        postgres_url=make_conninfo(stack.postgres_url, dbname=database),
+    declared_in = _declared_with(folder / "declared", shared_prefix)
+    settings = replace(stack.settings(folder), city_dir=declared_in, postgres_url=shared_database)
+    topics = Topics(shared_prefix)
+    revision = apply(settings, load(settings.city_dir)).revision
+    write_city(
+        REPOSITORY,
+        folder / "written",
+        City(PEOPLE, int(request.config.getoption("hypothesis_seed")), waves=WAVES),
     )
-    topics = Topics(prefix)
-    try:
-        revision = apply(settings, load(settings.city_dir)).revision
-        write_city(
-            REPOSITORY,
-            folder / "written",
-            City(PEOPLE, int(request.config.getoption("hypothesis_seed")), waves=WAVES),
-        )
-        drop = settings.home / "drop"
-        for wave in range(WAVES + 1):
-            bring(folder / "written", wave, drop, settings.need_postgres_url())
-            for department in sorted(revision.catalogue.departments):
-                produce(settings, topics, department, once=True, drop=drop / department)
-            health = Health("exchange", "w1", stall_seconds=60)
-            Worker(settings, topics, "w1", health).run(until_caught_up=True)
-            for ask in ASKS:
-                deliver(settings, topics, *ask.split("."), until_caught_up=True)
-        declared = views.read(settings.city_dir)
-        keys = {
-            path.name.removesuffix(".key"): path.read_bytes()
-            for path in (settings.home / "secrets" / "pseudonym").glob("*.key")
-        }
-        tables = views.all_tables(declared, _latest(settings, topics, revision, declared), datetime.now(UTC), keys)
-        rejects = sum(
-            len(read_committed(settings, topics.reject(department))) for department in revision.catalogue.departments
-        )
-        yield Delivered(declared, tables, settings.need_postgres_url(), rejects)
-    finally:
-        _delete_topics(stack.bootstrap_servers, prefix)
-        with psycopg.connect(stack.postgres_url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
+    drop = settings.home / "drop"
+    for wave in range(WAVES + 1):
+        bring(folder / "written", wave, drop, settings.need_postgres_url())
+        for department in sorted(revision.catalogue.departments):
+            produce(settings, topics, department, once=True, drop=drop / department)
+        health = Health("exchange", "w1", stall_seconds=60)
+        Worker(settings, topics, "w1", health).run(until_caught_up=True)
+        for ask in ASKS:
+            deliver(settings, topics, *ask.split("."), until_caught_up=True)
+    declared = views.read(settings.city_dir)
+    keys = {
+        path.name.removesuffix(".key"): path.read_bytes()
+        for path in (settings.home / "secrets" / "pseudonym").glob("*.key")
+    }
+    tables = views.all_tables(declared, _latest(settings, topics, revision, declared), datetime.now(UTC), keys)
+    rejects = sum(
+        len(read_committed(settings, topics.reject(department))) for department in revision.catalogue.departments
+    )
+    return Delivered(declared, tables, settings.need_postgres_url(), rejects)
 
 
 def _declared_with(folder: Path, prefix: str) -> Path:

@@ -20,6 +20,7 @@ from integration.committed import Seen
 from integration.exchange_bus import ExchangeBus
 from integration.tiny_city import AID, PERSON, READING, citizen_id, person
 from log_segments import payloads
+from stack_fixture import own_topics
 
 from govbus.health import processes
 from govbus.kafka.settings import Settings
@@ -139,19 +140,15 @@ class WatchedBus:
 @pytest.fixture(scope="module")
 def watched(killable_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedBus]:
     # A stack of our own, for its broker's folder is looked into.
-    from conftest import _delete_topics
-
     stack = killable_stack
-
-    prefix = f"t{secrets.token_hex(3)}."
     folder = tmp_path_factory.mktemp("leak")
     settings = Settings(folder, folder / "home", stack.bootstrap_servers, stack.registry_url, stack.postgres_url)
-    try:
-        yield WatchedBus(settings, prefix, folder / "city")
-    finally:
-        _delete_topics(stack.bootstrap_servers, prefix)
-        with psycopg.connect(stack.postgres_url, autocommit=True) as connection:
-            connection.execute(f"DROP SCHEMA IF EXISTS n_{prefix.rstrip('.')} CASCADE")
+    with own_topics(stack.bootstrap_servers) as prefix:
+        try:
+            yield WatchedBus(settings, prefix, folder / "city")
+        finally:
+            with psycopg.connect(stack.postgres_url, autocommit=True) as connection:
+                connection.execute(f"DROP SCHEMA IF EXISTS n_{prefix.rstrip('.')} CASCADE")
 
 
 def test_the_scan_finds_canaries_where_they_may_be(watched: WatchedBus) -> None:

@@ -217,16 +217,9 @@ class BadRun:
 
 
 @pytest.fixture(scope="module")
-def bad_run(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BadRun]:
-    from conftest import _delete_topics
-
-    prefix = f"t{secrets.token_hex(3)}."
-    folder = tmp_path_factory.mktemp("bad")
-    settings = Settings(folder, folder / "home", stack.bootstrap_servers, stack.registry_url, stack.postgres_url)
-    try:
-        yield BadRun(ExchangeBus(settings, prefix, folder / "city", edit=with_many_types))
-    finally:
-        _delete_topics(stack.bootstrap_servers, prefix)
+def bad_run(stack: RunningStack, shared_prefix: str, tmp_path_factory: pytest.TempPathFactory) -> BadRun:
+    settings = stack.settings(tmp_path_factory.mktemp("bad"))
+    return BadRun(ExchangeBus(settings, shared_prefix, settings.city_dir, edit=with_many_types))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -237,7 +237,7 @@ def test_a_term_that_is_over_shows_nothing(bus: ExchangeBus) -> None:
 @pytest.mark.parametrize("change", [other_mask, fewer_rows, ended, more_fields])
 def test_killed_in_the_middle_of_a_change(bus: ExchangeBus, change: Callable[[ExchangeBus], None]) -> None:
     """kill -9 between two slices of a view's change: the next start ends it, and new input is right on both sides."""
-    count = 20_000
+    count = 10_000
     for number in range(count):
         bus.upsert(person(number))
     bus.exchange()

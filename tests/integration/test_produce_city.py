@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from io import BytesIO
 from typing import Any
@@ -16,7 +14,6 @@ import psycopg
 import pytest
 from city_files import Written, declarations, first_faults, rows
 from integration.produce_bus import PARTITIONS, read_all
-from psycopg.conninfo import make_conninfo
 from stack_fixture import REPOSITORY, RunningStack
 
 from govbus.adapters.look import Look
@@ -47,41 +44,29 @@ class Published:
 
 @pytest.fixture(scope="module")
 def published(
-    stack: RunningStack, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Published]:
+    stack: RunningStack,
+    shared_prefix: str,
+    shared_database: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Published:
     """A city of 3,000 people, applied under a prefix of its own, brought and produced wave by wave."""
     folder = tmp_path_factory.mktemp("city")
-    prefix, database = f"t{secrets.token_hex(3)}.", f"produce_{secrets.token_hex(4)}"
-    with psycopg.connect(stack.postgres_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {database}")
     for room in ("schemas", "producers", "consumers"):
-        shutil.copytree(REPOSITORY / room, folder / "declared" / room)
+        shutil.copytree(REPOSITORY / room, folder / "city" / room)
     declared = (REPOSITORY / "city.yaml").read_text(encoding="utf-8")
     declared = re.sub(r"(?m)^partitions: .*$", f"partitions: {PARTITIONS}", declared)
-    (folder / "declared" / "city.yaml").write_text(f"{declared}\ntopic_prefix: {prefix}\n", encoding="utf-8")
-    settings = Settings(
-        city_dir=folder / "declared",
-        home=folder / "home",
-        bootstrap_servers=stack.bootstrap_servers,
-        registry_url=stack.registry_url,
-        postgres_url=make_conninfo(stack.postgres_url, dbname=database),
-    )
-    try:
-        apply(settings, load(settings.city_dir))
-        asked = City(3_000, int(request.config.getoption("hypothesis_seed")), waves=WAVES)
-        written = Written(folder / "written", asked, write_city(REPOSITORY, folder / "written", asked))
-        looks = _bring_and_produce(settings, Topics(prefix), written, 0)
-        first = _newest(settings, Topics(prefix))
-        for wave in range(1, WAVES + 1):
-            _bring_and_produce(settings, Topics(prefix), written, wave)
-        last = _newest(settings, Topics(prefix))
-        yield Published(written, settings.need_postgres_url(), looks, first, last)
-    finally:
-        from conftest import _delete_topics
-
-        _delete_topics(stack.bootstrap_servers, prefix)
-        with psycopg.connect(stack.postgres_url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
+    (folder / "city" / "city.yaml").write_text(f"{declared}\ntopic_prefix: {shared_prefix}\n", encoding="utf-8")
+    settings = replace(stack.settings(folder), postgres_url=shared_database)
+    topics = Topics(shared_prefix)
+    apply(settings, load(settings.city_dir))
+    asked = City(3_000, int(request.config.getoption("hypothesis_seed")), waves=WAVES)
+    written = Written(folder / "written", asked, write_city(REPOSITORY, folder / "written", asked))
+    looks = _bring_and_produce(settings, topics, written, 0)
+    first = _newest(settings, topics)
+    for wave in range(1, WAVES + 1):
+        _bring_and_produce(settings, topics, written, wave)
+    return Published(written, shared_database, looks, first, _newest(settings, topics))
 
 
 def _bring_and_produce(settings: Settings, topics: Topics, city: Written, wave: int) -> dict[str, Look]:

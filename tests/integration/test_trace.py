@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from integration.exchange_bus import ExchangeBus
 from integration.tiny_city import PERSON, citizen_id, person
+from stack_fixture import RunningStack
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.stack
 
 PLACES, STATISTICS, AID, HEAT = "school.places", "school.statistics", "care.aid", "care.heat"
 NewBus = Callable[..., ExchangeBus]
+TOO_OLD, OTHER_SEX, NEITHER = person(21, birth_date=0), person(22, sex="2"), person(23, sex="2", birth_date=0)
+SECRETIVE = person(24, name="钱七七", illness="甲类", sex="2", birth_date=0)
 
 
 @pytest.fixture
@@ -30,30 +33,36 @@ def new_bus(settings: Settings, topic_prefix: str, tmp_path: Path) -> NewBus:
     return lambda edit=None: ExchangeBus(settings, topic_prefix, tmp_path / "city", edit)
 
 
+@pytest.fixture(scope="module")
+def at_rest(stack: RunningStack, shared_prefix: str, tmp_path_factory: pytest.TempPathFactory) -> ExchangeBus:
+    """A bus on which nothing changes any more: people 0 to 11 as they usually are, and some more for single tests."""
+    settings = stack.settings(tmp_path_factory.mktemp("trace"))
+    bus = ExchangeBus(settings, shared_prefix, settings.city_dir)
+    for number in range(12):
+        bus.upsert(person(number))
+    for each in (TOO_OLD, OTHER_SEX, NEITHER, SECRETIVE):
+        bus.upsert(each)
+    bus.exchange()
+    return bus
+
+
 def look(bus: ExchangeBus, number: int, ask: str, dataset: str = PERSON) -> Trace:
     return trace(bus.settings, bus.topics, dataset, [citizen_id(number)], ask)
 
 
-def test_a_record_in_the_share_topic_is_delivered_to_those_who_read_kafka(new_bus: NewBus) -> None:
+def test_a_record_in_the_share_topic_is_delivered_to_those_who_read_kafka(at_rest: ExchangeBus) -> None:
     """The verdict names topic, partition, offset and time."""
-    bus = new_bus()
-    bus.upsert(person(1))
-    bus.exchange()
-
-    found = look(bus, 1, PLACES)
+    found = look(at_rest, 1, PLACES)
     assert found.verdict is Verdict.DELIVERED
-    (seen,) = bus.read(bus.topics.share(f"{PLACES}/{PERSON}"))
-    place = f"in {bus.topics.share(f'{PLACES}/{PERSON}')}, partition {seen.partition}, offset {seen.offset}"
+    topic = at_rest.topics.share(f"{PLACES}/{PERSON}")
+    (seen,) = (each for each in at_rest.read(topic) if each.key == citizen_id(1).encode())
+    place = f"in {topic}, partition {seen.partition}, offset {seen.offset}"
     assert any(reason.startswith(place) for reason in found.reasons)
 
 
-def test_a_record_under_a_pseudonym_is_found_by_its_own_key(new_bus: NewBus) -> None:
+def test_a_record_under_a_pseudonym_is_found_by_its_own_key(at_rest: ExchangeBus) -> None:
     """Who asks knows the citizen's id; the share topic has only the pseudonym, on a partition of its own."""
-    bus = new_bus()
-    for number in range(12):
-        bus.upsert(person(number))
-    bus.exchange()
-    assert [look(bus, number, STATISTICS).verdict for number in range(12)] == [Verdict.DELIVERED] * 12
+    assert [look(at_rest, number, STATISTICS).verdict for number in range(12)] == [Verdict.DELIVERED] * 12
 
 
 def test_without_the_secret_the_pseudonymised_topic_is_not_looked_at(new_bus: NewBus) -> None:
@@ -89,17 +98,12 @@ def test_a_sink_that_has_not_read_leaves_a_record_shared(new_bus: NewBus) -> Non
 _FILES = {"kind": "file", "format": "jsonl", "folder": "aid"}
 
 
-def test_a_row_condition_is_named_by_its_field(new_bus: NewBus) -> None:
+def test_a_row_condition_is_named_by_its_field(at_rest: ExchangeBus) -> None:
     """Whose condition, which field, which test; both conditions are looked at."""
-    bus = new_bus()
-    bus.upsert(person(1, birth_date=0))
-    bus.upsert(person(2, sex="2"))
-    bus.upsert(person(3, sex="2", birth_date=0))
-    bus.exchange()
     grant = "row condition of the grant: the test `range` of field birth_date does not hold"
     ask = "row condition of the ask: the test `equals` of field sex does not hold"
-    for number, conditions in ((1, [grant]), (2, [ask]), (3, [grant, ask])):
-        found = look(bus, number, PLACES)
+    for number, conditions in ((21, [grant]), (22, [ask]), (23, [grant, ask])):
+        found = look(at_rest, number, PLACES)
         assert found.verdict is Verdict.ROW_CONDITION
         assert [reason for reason in found.reasons if reason.startswith("row condition")] == conditions
 
@@ -202,17 +206,13 @@ def test_a_revision_that_no_worker_has_taken_is_not_there_yet(new_bus: NewBus) -
     assert look(bus, 1, AID).verdict is Verdict.DELIVERED
 
 
-def test_neither_answer_nor_log_holds_a_value_of_the_record(new_bus: NewBus) -> None:
+def test_neither_answer_nor_log_holds_a_value_of_the_record(at_rest: ExchangeBus) -> None:
     """The look is logged with dataset, ask and verdict; the key, and every other value, stays out."""
-    bus = new_bus()
-    record = person(7, name="钱七七", illness="甲类", sex="2", birth_date=0)
-    bus.upsert(record)
-    bus.exchange()
     with capture_logs() as logs:
-        found = [look(bus, 7, ask) for ask in (PLACES, STATISTICS, AID)]
+        found = [look(at_rest, 24, ask) for ask in (PLACES, STATISTICS, AID)]
     answers = json.dumps([[each.reasons, each.what_to_do] for each in found], ensure_ascii=False)
     logged = json.dumps(logs, ensure_ascii=False)
-    for value in (record["citizen_id"], "钱七七", "甲类", record["division"]):
+    for value in (SECRETIVE["citizen_id"], "钱七七", "甲类", SECRETIVE["division"]):
         assert value not in answers
         assert value not in logged
     looks = [each for each in logs if each["event"] == "record traced"]
@@ -233,21 +233,18 @@ def test_neither_answer_nor_log_holds_a_value_of_the_record(new_bus: NewBus) -> 
     ],
 )
 def test_a_name_or_key_that_cannot_be_looked_for_is_an_error(
-    new_bus: NewBus, dataset: str, key: list[str], ask: str, says: str
+    at_rest: ExchangeBus, dataset: str, key: list[str], ask: str, says: str
 ) -> None:
     """The message says what can be looked for, and repeats no key."""
-    bus = new_bus()
     with pytest.raises(UnknownName, match=says) as error:
-        trace(bus.settings, bus.topics, dataset, key, ask)
+        trace(at_rest.settings, at_rest.topics, dataset, key, ask)
     assert key[0] not in str(error.value) or key[0] == "1"
 
 
-def test_the_command_takes_the_key_from_standard_input(new_bus: NewBus) -> None:
+def test_the_command_takes_the_key_from_standard_input(at_rest: ExchangeBus) -> None:
     """A lone - keeps the key out of the shell's history; --json is for programs."""
-    bus = new_bus()
-    bus.upsert(person(1))
-    bus.exchange()
-    words = ["--city", str(bus.settings.city_dir), "trace", PERSON, "-", "--ask", AID, "--json"]
-    done = CliRunner().invoke(app, words, input=f"{citizen_id(1)}\n", env=bus.environment(), catch_exceptions=False)
+    words = ["--city", str(at_rest.settings.city_dir), "trace", PERSON, "-", "--ask", AID, "--json"]
+    key, environment = f"{citizen_id(1)}\n", at_rest.environment()
+    done = CliRunner().invoke(app, words, input=key, env=environment, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout[done.stdout.index("{\n") :])["verdict"] == "delivered"
