@@ -367,6 +367,38 @@ def trace_command(
     _show(lambda console: show_trace(found, dataset, ask, console), trace_document(found, dataset, ask), as_json)
 
 
+@app.command("explain")
+def explain_command(
+    context: typer.Context,
+    entity: Annotated[str, typer.Argument(help="What kind: citizen, enterprise, house; see schemas/elements.yaml.")],
+    entity_id: Annotated[str, typer.Argument(metavar="ID", help="Its id; a lone - reads it from standard input.")],
+    as_json: _AsJson = False,
+) -> None:
+    """Show each element of one entity: its value and source, every report, and why they agree. The look is noted."""
+    from govbus.ops.explain import explain
+    from govbus.ops.explain_console import explanation_document, show_explanation
+
+    # As with `trace`: through standard input the id stays out of the shell's history.
+    text = sys.stdin.readline().strip() if entity_id == "-" else entity_id
+    found = explain(settings_of(context), topics_of(context), entity, text)
+    _show(lambda console: show_explanation(found, console), explanation_document(found), as_json)
+
+
+@app.command("discrepancies")
+def discrepancies_command(
+    context: typer.Context,
+    department: Annotated[str, typer.Argument(help="Whose list: a folder of producers/.")],
+    limit: Annotated[int, typer.Option(help="How many to list, the worst first; 0: all.", min=0)] = 50,
+    as_json: _AsJson = False,
+) -> None:
+    """List where a department's data and another's disagree, as it may hear of it. The look is noted."""
+    from govbus.ops.discrepancies import discrepancies
+    from govbus.ops.discrepancies_console import discrepancies_document, show_discrepancies
+
+    found = discrepancies(settings_of(context), topics_of(context), department, limit)
+    _show(lambda console: show_discrepancies(found, console), discrepancies_document(found), as_json)
+
+
 @app.command("rejects")
 def rejects_command(
     context: typer.Context,
