@@ -15,7 +15,7 @@ from govbus.ops.city.codes import phone
 from govbus.ops.city.families import TODAY, Families, Person, population_record
 from govbus.ops.city.faults import Holds
 from govbus.ops.city.places import BY_CODE, DISTRICTS
-from govbus.ops.city.registers import Registers, household_record
+from govbus.ops.city.registers import Registers, household_record, issuing_federation
 from govbus.ops.city.work import day
 
 _MARRIAGE = "civil_affairs.marriage"
@@ -133,9 +133,19 @@ class Life:
             if record and record["status"] == "1" and record["household_no"] != household.number:
                 book.put(case, _BENEFIT, {**record, "household_no": household.number})
         if changed:
+            self._certificates(case)
             for person in living:
                 self._change_school(case, person)
         return True
+
+    def _certificates(self, case: Case) -> None:
+        """Disability certificates go with their holders to the federation of the new division."""
+        division = case.household.division
+        organ = issuing_federation(division)
+        for kept in case.of(_DISABILITY):
+            record = kept.clean
+            if record and record["status"] != "3":
+                self._book.put(case, _DISABILITY, {**record, "division": division, "issuing_organ": organ})
 
     def _household(self, case: Case) -> None:
         record = household_record(case.household)

@@ -86,10 +86,12 @@ class Registers:
             "citizen_id": person.id,
             "certificate_no": person.id + category + grade,
             "name": person.name,
+            "sex": "1" if person.male else "2",
+            "ethnicity": person.ethnicity,
             "category": category,
             "grade": grade,
             "division": division,
-            "issuing_organ": f"{CITY}{BY_CODE[division].name}残疾人联合会",
+            "issuing_organ": issuing_federation(division),
             "issue_date": day(min(issued, TODAY)),
             "valid_to": day(issued + 3652) if self._chance() < 0.85 else None,
             "status": "1" if self._chance() < 0.96 else "2",
@@ -295,6 +297,11 @@ class Registers:
     def _serial(self, what: str) -> int:
         self._serials[what] = self._serials.get(what, 0) + 1
         return self._serials[what]
+
+
+def issuing_federation(division: str) -> str:
+    """Return who issues disability certificates to the people of *division*."""
+    return f"{CITY}{BY_CODE[division].name}残疾人联合会"
 
 
 def household_record(household: Household) -> Record | None:

@@ -54,6 +54,23 @@ def test_the_dataset_table_is_what_is_declared() -> None:
         assert all(word in source for word in words)
 
 
+def test_the_element_table_is_what_is_declared() -> None:
+    """Every element stands in the document with its source and with the fields that are compared with it."""
+    shown = {element: (source, others) for element, _, source, others in table("element")}
+    expected: dict[str, tuple[str, list[str]]] = {}
+    for dataset, declared in declarations().items():
+        for path, entry in declared.fields.items():
+            if entry.get("authoritative"):
+                expected[entry["element"]] = (f"{dataset} {path}", [])
+    for dataset, declared in declarations().items():
+        for path, entry in declared.fields.items():
+            if "element" in entry and not entry.get("authoritative"):
+                expected[entry["element"]][1].append(f"{dataset} {path}")
+    assert set(shown) == set(yaml.safe_load((REPOSITORY / "schemas" / "elements.yaml").read_text())["elements"])
+    for element, (source, others) in expected.items():
+        assert shown[element] == (source, ", ".join(sorted(others)))
+
+
 def test_the_ask_table_is_what_is_declared() -> None:
     """Every ask stands in the document with its datasets and its delivery."""
     shown = {ask: (datasets, delivery) for ask, datasets, delivery in table("ask")}
