@@ -33,31 +33,21 @@ class Unknowable(ValueError):
     """Part of the value was lost: it can be compared with nothing."""
 
 
-def compare(
-    declared: Any,
-    a: Any,
-    b: Any,
-    *,
-    units: tuple[str | None, str | None] = (None, None),
-    successors: Mapping[str, str] | None = None,
-) -> str:
-    """Return how *b* stands to *a* under a comparator as an element declares it: a name, or a name with parameters.
-
-    *units* are those of the two fields, *successors* says which division took the place of a retired one.
-    """
+def compare(declared: Any, a: Any, b: Any) -> str:
+    """Return how *b* stands to *a* under a comparator as an element declares it: a name, or a name with parameters."""
     if a is None:
         return MISSING_A
     if b is None:
         return MISSING_B
     name, parameters = (declared, {}) if isinstance(declared, str) else next(iter(declared.items()))
-    read = _readers(name, parameters or {}, successors or {})
-    sides = [_side(read, value, unit) for value, unit in ((a, units[0]), (b, units[1]))]
+    read = _readers(name, parameters)
+    sides = [_side(read, value, parameters.get(unit)) for value, unit in ((a, "unit_a"), (b, "unit_b"))]
     # Where there is nothing to compare with, it matters no more whether the other side is right or legible.
     for fault, results in ((Missing, (MISSING_A, MISSING_B)), (Invalid, (INVALID_A, INVALID_B))):
         for side, result in zip(sides, results, strict=True):
             if side is fault:
                 return result
-    return INDETERMINATE if Unknowable in sides else _relation(name, parameters or {}, *sides)
+    return INDETERMINATE if Unknowable in sides else _relation(name, parameters, *sides)
 
 
 def _side(read: Callable[[Any, Any], Any], value: Any, unit: str | None) -> Any:
@@ -73,8 +63,8 @@ def _side(read: Callable[[Any, Any], Any], value: Any, unit: str | None) -> Any:
 # What a value says ----------------------------------------------------------------------------------------------------
 
 
-def _readers(name: str, parameters: Mapping[str, Any], successors: Mapping[str, str]) -> Callable[[Any, Any], Any]:
-    """Return the function from a value and its field's unit to what is compared."""
+def _readers(name: str, parameters: Mapping[str, Any]) -> Callable[[Any, Any], Any]:
+    """Return the function from a value and its side's unit to what is compared."""
     match name:
         case "exact":
             return lambda value, _: exact(value)
@@ -91,7 +81,7 @@ def _readers(name: str, parameters: Mapping[str, Any], successors: Mapping[str, 
         case "date":
             return lambda value, _: day(value)
         case "division_prefix":
-            return lambda value, _: division(value, successors)
+            return lambda value, _: division(value, parameters.get("successors", {}))
         case "code_map":
             return lambda value, _: value
         case "numeric":
@@ -255,8 +245,8 @@ def _relation(name: str, parameters: Mapping[str, Any], a: Any, b: Any) -> str:
             digits = parameters.get("digits", 6)
             return EQUAL if a[:digits] == b[:digits] else DIFFERENT
         case "numeric" | "amount":
-            least = Decimal(str(parameters.get("absolute", 0)))
-            share = Decimal(str(parameters.get("relative", 0))) * abs(a)
+            least = Decimal(str(parameters.get("abs", 0)))
+            share = Decimal(str(parameters.get("rel", 0))) * abs(a)
             return COMPATIBLE if abs(a - b) <= max(least, share) else DIFFERENT
     return DIFFERENT
 

@@ -266,13 +266,7 @@ def _compared(
             if value_of(declared, source, reports) is None:
                 return MISSING_A
             return MISSING_B if value_of(declared, other, reports) is None else invalid
-    entries = [declared.datasets[each.dataset]["fields"][each.path] for each in (source, other)]
-    return comparators.compare(
-        declared.vocabulary["elements"][element]["comparator"],
-        *sides,
-        units=(entries[0].get("unit"), entries[1].get("unit")),
-        successors=declared.vocabulary.get("successors", {}),
-    )
+    return comparators.compare(declared.vocabulary["elements"][element]["comparator"], *sides)
 
 
 def _late(
