@@ -167,6 +167,7 @@ class ShareReader:
         self._since = dict(since or {})
         self._positions = dict(positions)
         self._level = set()
+        clients.connect(self._consumer, "asking who leads the share topics", self._faults)
         self._consumer.assign([TopicPartition(topic, p, offset) for (topic, p), offset in positions.items()])
 
     def batch(self, limits: Limits, stop: threading.Event, patience_seconds: float = 1.0) -> Batch:
