@@ -93,9 +93,11 @@ class Disclosure:
         numbers = [number for each in bound for number in self._numbers(each)]
         if declared.codes is not None:
             numbers.append(len(self._catalogue.vocabulary.code_lists.get(declared.codes, ())))
-        if declared.type == "boolean" or (declared.type == "code" and not numbers):
-            return True
-        return min(numbers, default=FEW_VALUES + 1) <= FEW_VALUES
+        if numbers:
+            return min(numbers) <= FEW_VALUES
+        # A code without a list has many values where its format says so: a division, a house.
+        formats = [self._catalogue.datasets[each.dataset].fields[each.path].format for each in bound]
+        return declared.type == "boolean" or (declared.type == "code" and not any(formats))
 
     def _numbers(self, bound: Binding) -> Iterator[int]:
         """Yield how many values a bound field can have, by each thing that limits them."""

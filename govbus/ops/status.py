@@ -46,6 +46,7 @@ class DatasetFacts:
 
     `unread`: published and not exchanged; `oldest_unread_at`: when the first of them came. `newest_at`: when the last
     record came, None where none is kept. `rejects`: those kept. `has_topic` is False where `apply` never got to it.
+    `discrepancies`: entities of which it says something else than the source, an element each.
     """
 
     dataset: str
@@ -59,6 +60,7 @@ class DatasetFacts:
     rejects: int
     polls: tuple[Poll, ...]
     delay: Delay | None = None
+    discrepancies: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,16 @@ class Status:
             if each.facts.rejects:
                 department = each.facts.dataset.partition(".")[0]
                 found[department] = found.get(department, 0) + each.facts.rejects
+        return found
+
+    @property
+    def discrepancies(self) -> dict[str, int]:
+        """Per department that has any: how many open discrepancies its datasets report."""
+        found: dict[str, int] = {}
+        for each in self.datasets:
+            if each.facts.discrepancies:
+                department = each.facts.dataset.partition(".")[0]
+                found[department] = found.get(department, 0) + each.facts.discrepancies
         return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from govbus.catalogue.golden import bindings
 from govbus.ops.columns import Cell, show_columns
 from govbus.ops.status import FLOWING, AskStatus, DatasetStatus, Status
 from govbus.rules.share import CHINA_STANDARD_TIME
@@ -47,6 +48,9 @@ def show_status(status: Status, console: Console) -> None:
     _ends_soon(status, console)
     for department, number in status.rejects.items():
         _say(console, f"{department}: {number:,} rejects are kept; see `govbus rejects {department}`")
+    for department, number in status.discrepancies.items():
+        what = "1 open discrepancy" if number == 1 else f"{number:,} open discrepancies"
+        _say(console, f"{department}: {what} with the sources; see `govbus discrepancies {department}`")
     _closing(status, console)
 
 
@@ -67,9 +71,11 @@ def _processes(status: Status, console: Console) -> None:
 
 
 def _datasets(status: Status, console: Console) -> None:
-    head = ["published by", "state", "changed", "looked at", "waiting", "delay p50/p99", "rejects"]
+    head = ["published by", "state", "changed", "looked at", "waiting", "delay p50/p99", "rejects", "differ"]
     rows: list[list[Cell]] = []
     before = ""
+    catalogue = status.facts.catalogue
+    compared = {each.dataset for entity in catalogue.vocabulary.entities for each in bindings(catalogue, entity)}
     for each in status.datasets:
         facts, delay, now = each.facts, each.facts.delay, status.facts.now
         department, _, dataset = facts.dataset.partition(".")
@@ -87,10 +93,11 @@ def _datasets(status: Status, console: Console) -> None:
                 waiting,
                 "" if delay is None else f"{delay.p50_seconds:.2f} / {delay.p99_seconds:.2f} s",
                 f"{facts.rejects:,}",
+                f"{facts.discrepancies:,}" if facts.dataset in compared else "",
             ]
         )
     console.print()
-    show_columns(console, head, rows, right=(4, 5, 6))
+    show_columns(console, head, rows, right=(4, 5, 6, 7))
 
 
 def _asks(status: Status, console: Console) -> None:
@@ -218,6 +225,7 @@ def _dataset_document(each: DatasetStatus) -> dict[str, Any]:
         "behind_seconds": round(each.behind_seconds, 3),
         "delay_seconds": None if delay is None else {"p50": delay.p50_seconds, "p99": delay.p99_seconds},
         "rejects": facts.rejects,
+        "open_discrepancies": facts.discrepancies,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from govbus.catalogue.model import Dataset
@@ -20,6 +21,7 @@ from govbus.kafka.topics import Topics
 from govbus.ops.scrape import Figures, figures, readiness
 from govbus.ops.status import DatasetFacts, Delay, Facts, Poll, ProcessFacts, ViewFacts
 from govbus.ops.topic_scan import Extent, TopicScan
+from govbus.rules.record_key import SEPARATOR_BYTE
 from govbus.rules.share import ShareView
 
 
@@ -54,13 +56,16 @@ class _Reading:
         exchanged = self.scan.committed(self.topics.exchange_group, raws)
         unread = self._unread(raws, extents, exchanged)
         oldest = self._oldest(unread)
-        rejects = self._rejects()
+        rejects, discrepancies = self._rejects(), self._discrepancies()
         waiting: Counter[str] = Counter()
         for (topic, _), (_, number) in unread.items():
             waiting[topic] += number
         written = {topic for (topic, _), extent in extents.items() if extent.end}
         datasets = tuple(
-            self._dataset(dataset, written, newest, waiting, oldest, rejects, polls, says)
+            replace(
+                self._dataset(dataset, written, newest, waiting, oldest, rejects, polls, says),
+                discrepancies=discrepancies[dataset.id],
+            )
             for dataset in catalogue.datasets.values()
         )
         return Facts(
@@ -177,6 +182,14 @@ class _Reading:
             for record in self.scan.records(self.topics.reject(department)):
                 found[record.headers.get("dataset", b"").decode("utf-8", "replace")] += 1
         return found
+
+    def _discrepancies(self) -> Counter[str]:
+        """Return how many discrepancies are open of each dataset, as the one that reports something else."""
+        open_keys: set[bytes] = set()
+        for record in self.scan.records(self.topics.discrepancy):
+            if record.key is not None:
+                (open_keys.discard if record.value is None else open_keys.add)(record.key)
+        return Counter(key.rpartition(SEPARATOR_BYTE)[2].decode() for key in open_keys)
 
 
 def _undelivered(ends: Mapping[Partition, int], positions: Mapping[Partition, int]) -> int | None:
