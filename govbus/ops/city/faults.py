@@ -7,7 +7,7 @@ names that a code page has mangled, dates that mean "nothing", units mixed up, r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -24,6 +24,11 @@ from govbus.rules.identity import citizen_id_check
 Effect = Literal["rejected", "accepted"]
 Holds = Literal["right", "wrong", "none"]
 """What the bus holds in the faulty field once it has read the row: the right value, a wrong one, or nothing."""
+
+Nature = Literal["fact", "subject", "writing", "loss", "silence", "row"]
+"""What is wrong about what a row says: another fact than the true one; true of somebody else; the true fact written
+otherwise; part of it lost; a word for nothing; or the row itself (repeated, late, missing, one too many).
+"""
 
 DUPLICATES_DIVISION = "890199"
 """Division of second ids of persons who were registered twice; nobody's first id begins with it."""
@@ -277,3 +282,17 @@ FAULTS: tuple[Fault, ...] = (
     _fault("cancelled_but_active", f"{_TAX}:status", 0.15, "accepted", "wrong",
            lambda _, r: "1", lambda r: r["status"] == "4"),
 )  # fmt: skip
+
+_KINDS: Mapping[Nature, str] = {
+    "fact": "id_check_digit uscc_check certificate_grade_differs legal_rep_former birth_date_differs birth_date_lunar "
+    "date_impossible sex_differs code_drift marital_status_stale unit_wan unit_yuan dead_but_active "
+    "cancelled_but_active dead_still_receiving",
+    "subject": "id_of_parent person_twice uscc_of_other_body",
+    "writing": "id_lower_case_x id_full_width id_trailing_space id_leading_apostrophe id_15_digits uscc_lower_case "
+    "registration_no_for_uscc name_middle_dot name_spaced name_nbsp name_brackets division_retired division_by_name",
+    "loss": "id_spreadsheet certificate_truncated name_placeholder name_pinyin name_mojibake address_free_text",
+    "silence": "date_sentinel null_word sensor_sentinel",
+    "row": "columns_shifted row_twice enrolled_twice clock_ahead row_vanished resent_unchanged",
+}
+NATURES: Mapping[str, Nature] = {kind: nature for nature, kinds in _KINDS.items() for kind in kinds.split()}
+"""The nature of every kind of fault, those of later waves included."""

@@ -14,7 +14,7 @@ from typing import Any
 from govbus.ops.city.codes import CitizenIds
 from govbus.ops.city.declared import Declared
 from govbus.ops.city.economy import Enterprise
-from govbus.ops.city.faults import FAULTS, Dice, Effect, Fault, Holds
+from govbus.ops.city.faults import FAULTS, NATURES, Dice, Effect, Fault, Holds
 from govbus.ops.city.row import FeignedDate, Record, Row, date_text, key_texts, value_at
 
 
@@ -31,8 +31,9 @@ class Ledger:
     """``ledger.jsonl``: one line per planted fault, and one per fault that a later wave corrects.
 
     A fault: ``fault`` (its number, from 1), ``wave`` (0: the first export), ``dataset``, ``key`` (texts of the key
-    fields as the bus has them or, of a rejected row, would have them), ``kind``, ``field``, ``effect`` (rejected or
-    accepted), ``holds`` (what the bus then holds there: right, wrong, none), ``right`` and ``written`` (the values).
+    fields as the bus has them or, of a rejected row, would have them), ``kind``, ``nature`` (what is wrong about it:
+    `faults.Nature`), ``field``, ``effect`` (rejected or accepted), ``holds`` (what the bus then holds there: right,
+    wrong, none), ``right`` and ``written`` (the values).
     A correction: ``corrects`` (the fault's number) and ``wave``.
     """
 
@@ -62,6 +63,7 @@ class Ledger:
             "dataset": dataset,
             "key": key_texts(self._declared[dataset], key_of),
             "kind": kind,
+            "nature": NATURES[kind],
             "field": field,
             "effect": effect,
             "holds": holds,

@@ -10,7 +10,7 @@ from city_files import declarations
 from commands import check_words, shown_commands
 from stack_fixture import REPOSITORY
 
-from govbus.ops.city.faults import FAULTS
+from govbus.ops.city.faults import FAULTS, NATURES
 from govbus.ops.city.life import EVENTS
 
 DOCUMENT = (REPOSITORY / "docs" / "city.md").read_text(encoding="utf-8")
@@ -35,6 +35,15 @@ def test_the_fault_table_is_the_one_faults_are_planted_by() -> None:
         expected.append((kind, where, faults[0].effect, faults[0].holds))
         assert {(fault.effect, fault.holds) for fault in faults} == {(faults[0].effect, faults[0].holds)}
     assert shown == expected
+
+
+def test_the_nature_table_is_the_one_of_the_ledger() -> None:
+    """Every kind of fault stands in the document under its nature, those of later waves included."""
+    shown = {
+        kind: nature.strip("`") for nature, _, kinds in table("nature") for kind in re.findall("`([a-z_0-9]+)`", kinds)
+    }
+    assert shown == NATURES
+    assert {fault.kind for fault in FAULTS} < set(NATURES)
 
 
 def test_the_event_table_is_the_one_events_are_drawn_from() -> None:

@@ -14,7 +14,7 @@ from govbus.catalogue.check import load
 from govbus.catalogue.model import Catalogue
 from govbus.catalogue.source import FileSource, parse_source
 from govbus.codec.schemas import record_schema
-from govbus.ops.city.faults import FAULTS
+from govbus.ops.city.faults import FAULTS, NATURES
 from govbus.ops.city.ledger import name_of
 
 POPULATION, PUPIL = "public_security.population", "education.student_enrolment"
@@ -77,6 +77,14 @@ def test_every_kind_of_fault_is_planted_at_its_rate(city: Written) -> None:
     lines = Counter(f"{line['kind']} {line['dataset']}:{line['field']}" for line in first_faults(city.path))
     planted = {name: counted["planted"] for name, counted in city.summary["faults"].items() if counted["planted"]}
     assert lines == planted
+
+
+def test_every_fault_has_the_nature_of_its_kind(city: Written) -> None:
+    """What is wrong about a row is entered with it; only what says something else is held wrongly in earnest."""
+    for line in ledger(city.path):
+        if "fault" in line:
+            assert line["nature"] == NATURES[line["kind"]]
+            assert line["nature"] not in ("fact", "subject") or line["holds"] != "right"
 
 
 def test_faults_are_numbered_and_corrections_name_them(city: Written) -> None:
