@@ -296,21 +296,25 @@ class CompiledGolden:
         """Return the share value that the view has of *subject*, or why it has nothing of it."""
         if evaluation is None:
             return Absence.NO_ENTITY
-        view = self.views[view_id]
-        withheld = set()
-        for number, bit in view.conditions.items():
-            of = said[number]
-            if of is not None and not of.released >> bit & 1:
-                withheld.add(number)
+        view, withheld = self.views[view_id], self.withheld_sources(view_id, said)
         sources = {evaluation.elements[number].source for number in view.asked}
         if not any(source is not None and source not in withheld for source in sources):
             return Absence.NO_SOURCE if sources <= {None} else Absence.ROW_CONDITION
-        record = self.record(subject, evaluation, said, frozenset(withheld))
+        record = self.record(subject, evaluation, said, withheld)
         try:
             shown = view.view.project[self.frame](record, self.newest.bounds(record))
         except Unmaskable:
             return Absence.UNMASKABLE
         return Absence.ROW_CONDITION if shown is None else shown
+
+    def withheld_sources(self, view_id: str, said: Sequence[Said | None]) -> frozenset[int]:
+        """Return the datasets whose record their grant's row condition keeps back: as sources they show nothing."""
+        withheld = set()
+        for number, bit in self.views[view_id].conditions.items():
+            of = said[number]
+            if of is not None and not of.released >> bit & 1:
+                withheld.add(number)
+        return frozenset(withheld)
 
     def discrepancy(
         self, subject: bytes, place: tuple[int, int], found: Discrepancy, said: Sequence[Said | None]

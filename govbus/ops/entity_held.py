@@ -30,8 +30,9 @@ class UnknownName(GovbusError):
 class HeldReport:
     """What ``current`` holds of one dataset about one entity.
 
-    `said` is None where it has no record of it, or only deleted ones (`deleted`). `record` is the newest of its live
-    records as the topic has it, `live` how many there are. `waiting`: published records that no worker has exchanged.
+    `said` is None where it has no record of it, or only deleted ones (`deleted`). `record` is the one that speaks, as
+    the topic has it, or the last deletion; `live`: how many that are not deleted. `waiting`: published records that no
+    worker has exchanged.
     """
 
     said: Said | None
@@ -110,6 +111,8 @@ class EntityHeld:
             live += each is not None
             if each is not None and (said is None or _order(each) > _order(said)):
                 said, speaking = each, record
+        if speaking is None and last:
+            speaking = max(last.values(), key=lambda record: record.offset)
         begin = read.get((dataset.raw_topic, partition), 0)
         waiting = sum(1 for _ in self._about(dataset.raw_topic, partition, subject, {partition: begin}))
         return HeldReport(said, speaking, live, bool(last) and not live, waiting)

@@ -26,7 +26,7 @@ class Unmet:
     """A test that a record does not meet: whose condition, which field, which word of the vocabulary.
 
     `known` is False where the field is empty (or of another kind), so that the test has no answer; `negated` where the
-    test does hold, but stands under a ``not``.
+    test does hold, but stands under a ``not``. `source`: of a golden view, the dataset whose grant it is.
     """
 
     owner: Owner
@@ -34,6 +34,7 @@ class Unmet:
     word: str
     known: bool
     negated: bool
+    source: str = ""
 
     def __str__(self) -> str:
         if not self.known:
@@ -42,7 +43,8 @@ class Unmet:
             how = "holds, and the condition asks that it does not"
         else:
             how = "does not hold"
-        return f"row condition of the {self.owner}: the test `{self.word}` of field {self.field} {how}"
+        whose = f"{self.owner} of {self.source}" if self.source else self.owner
+        return f"row condition of the {whose}: the test `{self.word}` of field {self.field} {how}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Verdict(StrEnum):
     NOT_YET = "not_yet"
     ROW_CONDITION = "row_condition"
     UNMASKABLE = "unmaskable"
+    NO_SOURCE = "no_source"
     DELETED = "deleted"
     REJECTED = "rejected"
     UNKNOWN_KEY = "unknown_key"
@@ -80,7 +81,8 @@ class Facts:
     """What stands in Kafka about one key of one dataset, and about one ask.
 
     `view` is None where the ask does not ask for the dataset. `unread`: arrivals of the key that no worker has
-    exchanged yet; `unread_all`: of the whole partition. `unmet` and `unmaskable` are about the record in `current`.
+    exchanged yet; `unread_all`: of the whole partition. `unmet` and `unmaskable` are about the record in `current`,
+    `no_source` about a golden view: no source of what is asked for has a record of the entity.
     `as_expected`: whether the share topic holds exactly what the view makes of that record; None where that could not
     be made (`secret_missing` says why). `has_sink`: the ask is delivered by a sink of the bus, whose
     position in the record's partition of the share topic is `sink_position`; None where it never had one.
@@ -98,6 +100,7 @@ class Facts:
     rejects: tuple[RejectCount, ...] = ()
     unmet: tuple[Unmet, ...] = ()
     unmaskable: bool = False
+    no_source: bool = False
     share: Standing = Absent()
     as_expected: bool | None = None
     secret_missing: str = ""
@@ -195,17 +198,15 @@ def _accepted(facts: Facts) -> Trace:
     assert isinstance(facts.current, Present)
     accepted = f"accepted at {_time(facts.current.place.at)}"
     withdrawn = isinstance(facts.share, Present)
-    if facts.unmaskable or facts.unmet:
-        why = (
-            ("a date lies outside the years 1 to 9999, which the ask's mask cannot show",)
-            if facts.unmaskable
-            else tuple(str(each) for each in facts.unmet)
-        )
+    if facts.unmaskable or facts.unmet or facts.no_source:
+        why = _kept_back(facts)
         if withdrawn:
             return Trace(
                 Verdict.NOT_YET, (accepted, *why, "its retraction is not sent yet", *_lag(facts)), _START_EXCHANGE
             )
-        verdict = Verdict.UNMASKABLE if facts.unmaskable else Verdict.ROW_CONDITION
+        verdict = Verdict.ROW_CONDITION
+        if facts.unmaskable or facts.no_source:
+            verdict = Verdict.UNMASKABLE if facts.unmaskable else Verdict.NO_SOURCE
         return Trace(verdict, (accepted, *why, *_notes(facts)), "")
     if facts.as_expected is None:
         return Trace(
@@ -220,6 +221,16 @@ def _accepted(facts: Facts) -> Trace:
     return Trace(
         Verdict.NOT_YET, (accepted, "every row condition holds", missing, *_view(facts), *_lag(facts)), _START_EXCHANGE
     )
+
+
+def _kept_back(facts: Facts) -> tuple[str, ...]:
+    if facts.unmaskable:
+        return ("a date lies outside the years 1 to 9999, which the ask's mask cannot show",)
+    if facts.no_source:
+        return (
+            "no source of what the ask names has a record of it; that others report on it is not shown by its presence",
+        )
+    return tuple(str(each) for each in facts.unmet)
 
 
 def _in_the_topic(facts: Facts, accepted: str, place: Place) -> Trace:
