@@ -209,7 +209,13 @@ def _alike(compare_read: Comparator, one_unit: bool, nulls: Sequence[str]) -> Co
     def compare(a: Value, b: Value) -> Comparison:
         if a.__class__ is b.__class__ is int and a == b and -_SHORT < a < _SHORT:
             return EQUAL
-        if a.__class__ is b.__class__ is Decimal and a.is_finite() and a.adjusted() < _MOST_DIGITS and a == b:
+        if (
+            a.__class__ is b.__class__ is Decimal
+            and a.is_finite()
+            and b.is_finite()
+            and a == b
+            and a.adjusted() < _MOST_DIGITS
+        ):
             return EQUAL
         return compare_read(a, b)
 

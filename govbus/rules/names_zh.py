@@ -50,7 +50,9 @@ def canonical_name(text: str) -> str:
     if is_garbled(text):
         return text
     plain = unicodedata.normalize("NFKC", with_losses_marked(legible(text)))
-    return _DOTS.sub("·", _BLANKS.sub("", with_losses_marked(legible(plain)))).upper()
+    plain = _DOTS.sub("·", _BLANKS.sub("", with_losses_marked(legible(plain)))).upper()
+    # What a blank kept apart may now be one character.
+    return unicodedata.normalize("NFKC", plain)
 
 
 def _build(nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:

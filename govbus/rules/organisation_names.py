@@ -45,7 +45,9 @@ def canonical_organisation_name(text: str) -> str:
     if is_garbled(text):
         return text
     plain = unicodedata.normalize("NFKC", with_losses_marked(legible(text)))
-    return _BLANKS.sub("", _QUOTES.sub("", with_losses_marked(legible(plain)).translate(_BRACKETS))).upper()
+    plain = _BLANKS.sub("", _QUOTES.sub("", with_losses_marked(legible(plain)).translate(_BRACKETS))).upper()
+    # What a blank kept apart may now be one character.
+    return unicodedata.normalize("NFKC", plain)
 
 
 def _build(nulls: Sequence[str] = NULL_SPELLINGS) -> Comparator:
