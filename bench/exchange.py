@@ -35,7 +35,7 @@ from govbus.catalogue.views import share_views
 from govbus.codec.framing import header
 from govbus.codec.schemas import DELETED, record_schema
 from govbus.codec.view_schema import view_schema
-from govbus.exchange.bulk.loading import load
+from govbus.exchange.bulk.loading import make
 from govbus.exchange.difference import Output
 from govbus.exchange.transaction import Transactions
 from govbus.exchange.worker import BATCH_RECORDS, SLICE_RECORDS, Worker
@@ -279,7 +279,7 @@ def main() -> None:
 def measure(settings: Settings) -> None:
     batch = events(EVENTS)
     size = sum(len(value) for _, value in batch) / len(batch)
-    load(settings.home / "kernels")
+    make(settings.home / "kernels")
     memory = []
     speeds: dict[str, list[float]] = {what: [] for what in RUNS}
     for repeat in range(REPEATS):

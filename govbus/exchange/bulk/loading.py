@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -41,18 +45,14 @@ def bulk_loop(dataset: CompiledDataset, views: tuple[CompiledView, ...], limits:
 
 
 def load(folder: Path) -> bool:
-    """Load the kernels, compiling them where *folder* does not hold them; return whether they are there.
-
-    numba's own variable NUMBA_CACHE_DIR takes the place of *folder*; empty it after an upgrade.
-    """
+    """Load the kernels, compiling them where *folder* does not hold them; return whether they are there."""
     global _make_loop
     try:
         numba: Any = importlib.import_module("numba")
     except ImportError:
         return False
-    if not numba.config.CACHE_DIR:
-        numba.config.CACHE_DIR = str(folder / _edition())
     try:
+        numba.config.CACHE_DIR = str(_edition(folder))
         _make_loop = importlib.import_module("govbus.exchange.bulk.loop").made_loop
     except (numba.core.errors.NumbaError, RuntimeError, OSError) as error:
         # A numba that cannot compile them, or no place to keep them: slower, and as right.
@@ -61,12 +61,43 @@ def load(folder: Path) -> bool:
     return True
 
 
-def _edition() -> str:
-    """Return a name for these sources: what numba keeps is not made anew where only a function it calls has changed."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()[:16]
+def make(folder: Path) -> bool:
+    """Compile the kernels into *folder*, in a process of their own; return whether they are there.
+
+    Compiling takes the interpreter for seconds: in a worker's own process every call that gives it free would wait.
+    """
+    if importlib.util.find_spec("numba") is None:
+        return False
+    try:
+        made = _edition(folder) / "made"
+    except OSError as error:
+        log.warning("compiled kernels have no place to be kept", error=type(error).__name__)
+        return False
+    if made.exists():
+        return True
+    ended = subprocess.run([sys.executable, "-m", __spec__.name, str(folder)], stdin=subprocess.DEVNULL)
+    if ended.returncode == 0:
+        made.touch()
+    return ended.returncode == 0
 
 
 def load_beside(folder: Path) -> None:
-    """Load the kernels in a thread, so that no worker waits for them."""
-    threading.Thread(target=load, args=(folder,), name="govbus-kernels", daemon=True).start()
+    """Make and load the kernels in a thread, so that no worker waits for them."""
+    threading.Thread(target=lambda: make(folder) and load(folder), name="govbus-kernels", daemon=True).start()
+
+
+def _edition(folder: Path) -> Path:
+    """Return where these sources' kernels are kept.
+
+    numba itself does not see that what it keeps is old where only a function that it calls has changed.
+    """
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    digest = hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()[:16]
+    edition = folder / digest
+    edition.mkdir(parents=True, exist_ok=True)
+    return edition
+
+
+if __name__ == "__main__":
+    os.nice(10)
+    sys.exit(not load(Path(sys.argv[1])))

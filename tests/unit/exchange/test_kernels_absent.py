@@ -39,3 +39,21 @@ def test_kernels_that_cannot_be_compiled_are_done_without(tmp_path: Path, monkey
     with capture_logs() as logs:
         assert not loading.load(tmp_path)
     assert [(each["log_level"], each["error"]) for each in logs] == [("warning", "TypingError")]
+
+
+def test_kernels_are_compiled_once_and_by_a_process_of_their_own() -> None:
+    """What was made is found by the next one who asks, and no process loads what it makes."""
+    folder = Path(__file__).parents[3] / ".cache" / "kernels"
+    assert loading.make(folder)
+    kept = {each: each.stat().st_mtime_ns for each in folder.rglob("*") if each.is_file()}
+    assert any(each.suffix == ".nbc" for each in kept)
+    assert loading.make(folder)
+    assert {each: each.stat().st_mtime_ns for each in folder.rglob("*") if each.is_file()} == kept
+    assert loading._make_loop is None
+
+
+def test_a_folder_that_cannot_be_written_means_no_kernels(tmp_path: Path) -> None:
+    """A worker without a place for kernels goes on without them."""
+    place = tmp_path / "kernels"
+    place.write_text("a file")
+    assert not loading.make(place)
