@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -344,3 +345,42 @@ def test_nothing_but_the_view_reaches_the_share_topic(bus: ExchangeBus) -> None:
     (value,) = bus.shared(KNOWN_VIEW).values()
     assert "欧阳乙".encode() not in value
     assert b"police" not in value
+
+
+# --- other ways of delivery ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written_as", ["jsonl", "csv"])
+def test_files_hold_golden_rows(bus: ExchangeBus, written_as: str) -> None:
+    """A sink into files writes an element as any nested record: one object of value and standing."""
+    delivery = {"kind": "file", "format": written_as, "folder": "known"}
+    bus.documents["consumers/care/known.yaml"]["delivery"] = delivery
+    bus.apply()
+    bus.upsert(person(1))
+    bus.upsert(pupil(1), dataset=PUPIL)
+    bus.exchange()
+    deliver(bus.settings, bus.topics, "care", "known", until_caught_up=True)
+    (file,) = (bus.settings.home / "delivered" / "known").glob(f"*/golden_citizen.{written_as}")
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        (row,) = csv.DictReader(lines) if written_as == "csv" else map(json.loads, lines)
+    assert row["citizen_id"].lstrip("\t") == citizen_id(1)
+    name = row["name"] if written_as == "jsonl" else json.loads(row["name"])
+    assert name == {"value": "欧阳1", "standing": "agreed"}
+
+
+def test_a_topic_of_golden_rows_is_explained(bus: ExchangeBus) -> None:
+    """Of an ask that is delivered by topic it is said how to read it, golden views like any other."""
+    bus.documents["consumers/care/known.yaml"]["delivery"] = {"kind": "topic"}
+    bus.apply()
+    said = command(bus, "deliver", "care", "known").output
+    assert bus.topics.share(KNOWN_VIEW) in said
+
+
+def test_plan_and_rejects_know_golden_asks(bus: ExchangeBus) -> None:
+    """A plan says what a golden ask gains; a department's rejects are listed as ever."""
+    bus.documents["consumers/care/known.yaml"]["datasets"][GOLDEN]["fields"].pop("sex.value")
+    bus.write()
+    planned = command(bus, "plan").output
+    assert KNOWN in planned
+    assert "sex.value" in planned
+    assert "school has no rejects" in command(bus, "rejects", "school").output
