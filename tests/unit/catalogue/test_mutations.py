@@ -9,18 +9,22 @@ from typing import Any
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unit.catalogue.small_city import FILES, TODAY, write_city
+from unit.catalogue.elements_city import CITIZENS
+from unit.catalogue.small_city import FILES as TINY
+from unit.catalogue.small_city import TODAY, write_city
 
 from govbus.catalogue.check import check
 from govbus.catalogue.faults import FaultCode
 from govbus.errors import Fault
 
+FILES = {**TINY, **CITIZENS}
 YAML_FILES = sorted(file for file in FILES if file.endswith(".yaml"))
 JSON_FILES = sorted(file for file in FILES if file.endswith((".avsc", ".json")))
 
 WORDS = (
     *("", " ", "pass", "drop", "null", "school", "police.person", "x", "人口", "_a", "2027-12-31", "9999-12-31"),
     *("0001-01-01", "string", "record", "fields", "citizen_id", "a.b", "\x1f", "*a", "1" * 300),
+    *("citizen.name", "citizen.born", "golden.citizen", "name.value", "code", "set", "sex", "gender", "exact", "8903"),
 )
 SCALARS = st.sampled_from((None, True, False, 0, -1, 7, 2**70, 1.5, *WORDS))
 JUNK = st.recursive(
@@ -57,7 +61,7 @@ def replaced(value: Any, at: tuple[Any, ...], junk: Any, how: str) -> Any:
 
 def verdict(tmp: Path, files: dict[str, str | bytes | None]) -> tuple[Fault, ...]:
     """Return the faults of the changed city; every one has a known code, a line and a message."""
-    checked = check(write_city(tmp, files), TODAY)
+    checked = check(write_city(tmp, {**CITIZENS, **files}), TODAY, suggest=True)
     assert (checked.catalogue is None) == bool(checked.faults)
     for fault in checked.faults:
         assert fault.code in set(FaultCode)
