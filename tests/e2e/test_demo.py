@@ -7,14 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
+from integration.committed import read_committed
 from stack_fixture import REPOSITORY, RunningStack
 
 from govbus.health import processes
+from govbus.kafka.settings import Settings
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -51,12 +54,39 @@ def numbers(output: str, dataset: str) -> list[tuple[int, ...]]:
     return [tuple(int(each.replace(",", "")) for each in re.findall(r"(?<=\s)[\d,]+(?=\s|$)", line)) for line in lines]
 
 
+def shown_discrepancies(output: str) -> Counter[tuple[str, str]]:
+    """Return how many discrepancies the table of agreement shows, per element and dataset."""
+    table = output.partition("How copies of one fact agree")[2].partition("Most in dispute")[0]
+    found: Counter[tuple[str, str]] = Counter()
+    dataset = ""
+    for line in table.splitlines()[2:]:
+        words = line.split()
+        if len(words) == 1:
+            dataset = words[0]
+        elif words:
+            found[words[0], dataset] += int(words[-1].replace(",", ""))
+    return +found
+
+
+def open_discrepancies(stack: RunningStack, topic: str) -> Counter[tuple[str, str]]:
+    """Return how many stand in the topic, per element and dataset."""
+    last = {seen.key: seen.value for seen in read_committed(Settings(Path(), Path(), stack.bootstrap_servers), topic)}
+    keys = [key.decode().split("\x1f") for key, value in last.items() if key is not None and value is not None]
+    return Counter((element, dataset) for _, element, dataset in keys)
+
+
 def test_the_demos_tables_say_what_the_servers_hold(city: Path, stack: RunningStack, topic_prefix: str) -> None:
     """Published and accepted agree with the topics, rows held with the subscriber's tables; then all is stopped."""
     done = demo(city, stack, "--people", "400", "--changes", "80")
     assert done.returncode == 0, done.stdout + done.stderr
 
-    for title in ("What departments published", "What subscribers received", "Delay from publish", "Three people"):
+    for title in (
+        "What departments published",
+        "What subscribers received",
+        "How copies of one fact agree",
+        "Delay from publish",
+        "Three people",
+    ):
         assert title in done.stdout
     assert re.search(r"^changes +[\d,]+ ms +[\d,]+ ms$", done.stdout, re.MULTILINE)
     published, *shared = numbers(done.stdout, "public_security.population")
@@ -67,6 +97,7 @@ def test_the_demos_tables_say_what_the_servers_hold(city: Path, stack: RunningSt
         count = database.execute("SELECT count(*) FROM school_place.public_security_population").fetchone()
     assert count == (held,)
     assert 0 < held < 400
+    assert shown_discrepancies(done.stdout) == open_discrepancies(stack, f"{topic_prefix}discrepancy")
     files = sorted((city / ".govbus" / "delivered").glob("*/*/manifest.json"))
     assert len({file.parent.parent for file in files}) == 5
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,15 +13,21 @@ import psycopg
 from psycopg import sql
 
 from govbus.catalogue.delivery import FileDelivery, PostgresDelivery, parse_delivery, table_name
+from govbus.catalogue.golden import bindings
 from govbus.catalogue.model import Catalogue
 from govbus.catalogue.views import share_views
 from govbus.delivery.run import DELIVERED
+from govbus.exchange.counting import STATE_SECONDS
 from govbus.health import processes
 from govbus.kafka.settings import Settings
 from govbus.kafka.topics import Topics
 from govbus.ops.scrape import Figures, figures
 from govbus.ops.topic_scan import TopicScan
+from govbus.rules.crosscheck import AGREEING, COMPARABLE
+from govbus.rules.record_key import SEPARATOR
 from govbus.rules.share import ShareView
+
+LOOK_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -48,6 +55,20 @@ class AskRow:
     retracted: int
     unchanged: int
     withheld: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One element as one dataset reports it: entities that agree with the source, of those compared, and open
+    discrepancies.
+    """
+
+    element: str
+    title: str
+    dataset: str
+    agreeing: int
+    compared: int
+    open: int
 
 
 class Readings:
@@ -102,6 +123,46 @@ class Readings:
                 )
             )
         return found
+
+    def crosschecks(self) -> list[CheckRow]:
+        """Return a row per element and reporting dataset of which anything can be compared.
+
+        The worker tells its figures every few seconds: it is waited for until they are those of the topic, or for three
+        times as long.
+        """
+        on_topic = self._discrepancies()
+        deadline = time.monotonic() + 3 * STATE_SECONDS
+        while True:
+            worker = self.worker()
+            rows = [row for row in self._checks(worker) if row.compared]
+            told = {(row.element, row.dataset): row.open for row in rows if row.open}
+            if told == on_topic or time.monotonic() > deadline:
+                return rows
+            time.sleep(LOOK_SECONDS)
+
+    def _checks(self, worker: Figures) -> Iterator[CheckRow]:
+        vocabulary = self._catalogue.vocabulary
+        for entity in vocabulary.entities:
+            for bound in bindings(self._catalogue, entity):
+                labels = {"element": bound.element, "dataset": bound.dataset}
+                by = worker.by("result", "govbus_crosscheck_reports", **labels)
+                yield CheckRow(
+                    element=bound.element,
+                    title=vocabulary.elements[bound.element].title,
+                    dataset=bound.dataset,
+                    agreeing=int(sum(by.get(result, 0) for result in AGREEING)),
+                    compared=int(sum(by.get(result, 0) for result in COMPARABLE)),
+                    open=int(worker.total("govbus_crosscheck_discrepancies", **labels)),
+                )
+
+    def _discrepancies(self) -> Counter[tuple[str, str]]:
+        """Return how many discrepancies stand in the topic, per element and reporting dataset."""
+        live: set[bytes] = set()
+        for record in self._scan.records(self._topics.discrepancy):
+            if record.key is not None:
+                (live.discard if record.value is None else live.add)(record.key)
+        parts = (key.decode().split(SEPARATOR) for key in live)
+        return Counter((element, dataset) for _, element, dataset in parts)
 
     def _held(self, view: ShareView) -> tuple[int, str]:
         delivery = parse_delivery(self._catalogue.asks[f"{view.subscriber}.{view.ask}"].delivery)

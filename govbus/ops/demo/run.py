@@ -23,7 +23,7 @@ from govbus.ops.demo.commands import Commands
 from govbus.ops.demo.examples import FIRST, Example, Examples
 from govbus.ops.demo.figures import Readings, delays
 from govbus.ops.demo.folder import DemoFolder
-from govbus.ops.demo.show import show_asks, show_datasets, show_delays, show_examples
+from govbus.ops.demo.show import show_asks, show_checks, show_datasets, show_delays, show_examples
 from govbus.ops.demo.steps import Step, Steps
 from govbus.ops.demo.waiting import Rest
 from govbus.ops.stack import OWN_SERVICES, Stack
@@ -116,10 +116,11 @@ class _Story:
         self._publish(1, "a day of changes", revision)
         worker = readings.worker()
         with self.steps.step("every figure is read back: topics, Postgres, files, metrics"):
-            datasets, asks = readings.datasets(worker), readings.asks(worker)
+            datasets, asks, checks = readings.datasets(worker), readings.asks(worker), readings.crosschecks()
             told = [] if examples is None else examples.told(before)
         show_datasets(datasets, self.console)
         show_asks(asks, self.console)
+        show_checks(checks, self.console)
         show_delays({"first export, all at once": delays(first), "changes": delays(worker.minus(first))}, self.console)
         if examples is not None:
             show_examples(examples, told, self.console)
@@ -201,6 +202,8 @@ def _further(settings: Settings, demo: Demo, stack: Stack, console: Console) -> 
     rows: list[list[Cell]] = [
         ["is data flowing, and how far behind", "govbus status"],
         ["why does this person not reach that ask", f"govbus trace public_security.population {key} --ask {FIRST}"],
+        ["how this person's facts agree, and why not", f"govbus explain citizen {key}"],
+        ["where a department and others disagree", "govbus discrepancies DEPARTMENT"],
         ["what was rejected, and what to do", "govbus rejects DEPARTMENT"],
         ["what departments refused before publishing", f"{logs}/drop/*/*/done/*.rejected.csv, {logs}/rejected/"],
         ["files as subscribers get them", f"{logs}/delivered/"],

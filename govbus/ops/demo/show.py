@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from govbus.ops.columns import Cell, show_columns
 from govbus.ops.demo.examples import FIRST, SECOND, Example, Examples
-from govbus.ops.demo.figures import AskRow, DatasetRow, reasons
+from govbus.ops.demo.figures import AskRow, CheckRow, DatasetRow, reasons
 from govbus.rules.mask import Drop, Pass
 
 NOT_DELIVERED = "·"
@@ -59,6 +59,48 @@ def show_asks(rows: list[AskRow], console: Console) -> None:
         style="dim",
         soft_wrap=True,
     )
+
+
+def show_checks(rows: list[CheckRow], console: Console) -> None:
+    """Show how copies of one fact agree with its source, and the three elements that are most in dispute."""
+    if not rows:
+        return
+    _title(console, "How copies of one fact agree with its source (一数一源)")
+    table: list[list[Cell]] = []
+    before = ""
+    for row in sorted(rows, key=lambda each: each.dataset):
+        if row.dataset != before:
+            table.append([Text(row.dataset, style="cyan")])
+            before = row.dataset
+        agreeing = _percent(row.agreeing, row.compared)
+        table.append([f"  {row.element} {row.title}", f"{row.compared:,}", agreeing, f"{row.open:,}"])
+    show_columns(console, ["dataset and element", "compared", "agree", "discrepancies"], table, right=(1, 2, 3))
+    worst = most_disputed(rows)
+    if worst:
+        console.print("Most in dispute", style="bold")
+    for number, (element, title, of_element) in enumerate(worst, start=1):
+        total, share = sum(each.open for each in of_element), _percent(*_agreement(of_element))
+        what = "discrepancy" if total == 1 else "discrepancies"
+        line = f"  {number}. {element} {title}: {total:,} open {what}, {share} agree"
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def most_disputed(rows: Iterable[CheckRow]) -> list[tuple[str, str, list[CheckRow]]]:
+    """Return the up to three elements with the most open discrepancies over all datasets, the worst first."""
+    by_element: dict[tuple[str, str], list[CheckRow]] = {}
+    for row in rows:
+        by_element.setdefault((row.element, row.title), []).append(row)
+    ranked = sorted(by_element.items(), key=lambda each: (-sum(row.open for row in each[1]), each[0]))
+    return [(*of, found) for of, found in ranked if any(row.open for row in found)][:3]
+
+
+def _agreement(rows: list[CheckRow]) -> tuple[int, int]:
+    return sum(each.agreeing for each in rows), sum(each.compared for each in rows)
+
+
+def _percent(part: int, whole: int) -> str:
+    # Rounded down: 100 % is said only where everything agrees.
+    return f"{part * 1000 // whole / 10:.1f} %"
 
 
 def show_delays(delays: Mapping[str, tuple[float, float] | None], console: Console) -> None:
