@@ -242,6 +242,7 @@ def test_masked_names(a: str, b: str, result: Result) -> None:
         ("甲貿易有限公司", "甲贸易有限公司", Result.EQUAL),
         ("甲·乙有限公司", "甲乙有限公司", Result.COMPATIBLE),
         ("甲股份有限公司", "甲有限公司", Result.DIFFERENT),
+        ("甲公司", "甲有限公司", Result.DIFFERENT),
         ("甲有限公司", "甲有限公司第一分公司", Result.DIFFERENT),
         ("甲有限公司", "甲□有限公司", Result.INDETERMINATE),
     ],

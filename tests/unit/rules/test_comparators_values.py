@@ -59,6 +59,20 @@ def test_default_dates_mean_nothing(nothing: Value) -> None:
 
 
 @pytest.mark.parametrize(
+    ("month", "last", "next_day"),
+    [
+        ("1980-02", "1980-02-29", "1980-03-01"),
+        ("1981-02", "1981-02-28", "1981-03-01"),
+        ("1980-12", "1980-12-31", "1981-01-01"),
+    ],
+)
+def test_a_month_has_its_own_last_day(month: str, last: str, next_day: str) -> None:
+    """A month agrees with its last day, in leap years and in December too, and not with the day after."""
+    assert day(month, last).reason == Reason.DATE_PARTIAL
+    assert day(month, next_day).result is Result.DIFFERENT
+
+
+@pytest.mark.parametrize(
     ("wrong", "reason"),
     [
         ("1980-02-30", Reason.DATE_IMPOSSIBLE),
