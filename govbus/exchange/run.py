@@ -75,6 +75,9 @@ class Supervisor:
         while not self._stopping:
             began = time.monotonic()
             self._child = subprocess.Popen(self._command, start_new_session=False)
+            if self._stopping:
+                # Asked to stop between the question above and now, when there was nobody to tell.
+                self._stop()
             code = self._child.wait()
             if code == 0 or self._stopping:
                 return 0

@@ -35,7 +35,7 @@ _OF_THE_RECORD = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RE
 class Transactions:
     """The worker's transactional producer. Its id is the worker's: a second process with it fences the first."""
 
-    def __init__(self, settings: Settings, transactional_id: str) -> None:
+    def __init__(self, settings: Settings, transactional_id: str, max_record_bytes: int) -> None:
         self.is_open = False
         self._faults = ConnectionFaults()
         self._producer: Producer = clients.producer(
@@ -45,7 +45,8 @@ class Transactions:
             transaction_timeout_ms=OPEN_TRANSACTION_MS,
             queue_buffering_max_messages=2_000_000,
             queue_buffering_max_kbytes=1_000_000,
-            batch_size=1_000_000,
+            # Topics take twice the largest record at once, however many records that are.
+            batch_size=min(1_000_000, 2 * max_record_bytes),
             batch_num_messages=20_000,
             message_max_bytes=64 * 1024 * 1024,
         )

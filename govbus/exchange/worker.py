@@ -107,7 +107,7 @@ class Worker:
         )
         self._counting = Counting(self.revision)
         transactional_id = f"{self.topics.exchange_group}.{self.worker_id}"
-        self._transactions = Transactions(self.settings, transactional_id)
+        self._transactions = Transactions(self.settings, transactional_id, self.revision.max_record_bytes)
         self._waiting.until_done(metrics.Waiting.BROKER, self._transactions.start)
         self._late_schemas = LateSchemas(
             self.settings, self.topics, self._waiting, in_transaction=lambda: self._transactions.is_open

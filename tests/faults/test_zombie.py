@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec
+from faults.share_records import nothing_doubled
 from integration.bus_process import BusProcess, eventually, running
 from integration.exchange_bus import ExchangeBus
 from integration.tiny_city import AID, PARTITIONS, person
@@ -25,17 +26,6 @@ def bus(settings: Settings, topic_prefix: str, tmp_path: Path) -> ExchangeBus:
 def restored(worker: BusProcess, partitions: int = PARTITIONS) -> None:
     eventually(lambda: worker.said.count("partition restored") >= partitions or not worker.running)
     assert worker.running, worker.said
-
-
-def nothing_doubled(bus: ExchangeBus, records: int) -> None:
-    """Fail unless the ask's topic holds exactly so many records, each a change, and what the oracle says."""
-    seen = bus.read(bus.topics.share(AID))
-    assert len(seen) == records
-    held: dict[bytes | None, bytes | None] = {}
-    for each in seen:
-        assert held.get(each.key) != each.value
-        held[each.key] = each.value
-    bus.check()
 
 
 def has_open_transaction(bus: ExchangeBus) -> bool:
