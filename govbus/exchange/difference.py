@@ -176,7 +176,7 @@ class PartitionExchange:
             if few is None:
                 self.accept_each(batch)
                 return
-            many = bulk_loop(exchange.dataset, views, self._limits)
+            many = bulk_loop(exchange.dataset, views, self._limits, len(batch))
             for run, is_bulk in _runs(batch) if many else ((batch, False),):
                 take_in = many if many is not None and is_bulk else few
                 take_in(exchange, run, self.partition, self._held, self.pending, self.outputs, self.accept_each)

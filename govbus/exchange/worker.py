@@ -22,7 +22,7 @@ from govbus.errors import GovbusError, Rejected, Unavailable
 from govbus.exchange import inputs
 from govbus.exchange.aborts import AbortMemory, Place
 from govbus.exchange.applied import AppliedRevisions
-from govbus.exchange.bulk.loading import load_beside
+from govbus.exchange.bulk.loading import load_when_worth_it
 from govbus.exchange.counting import Counting
 from govbus.exchange.difference import Arrival, Incoming, Output, PartitionExchange
 from govbus.exchange.late_schemas import LateSchemas
@@ -101,7 +101,7 @@ class Worker:
     def _run(self, until_caught_up: bool) -> None:
         # A batch makes tens of thousands of tuples that hold no cycles: looking through them for some costs a tenth.
         gc.set_threshold(100_000, 20, 50)
-        load_beside(self.settings.home / "kernels")
+        load_when_worth_it(self.settings.home / "kernels")
         self._applied = self._waiting.until_done(
             metrics.Waiting.BROKER, lambda: AppliedRevisions(self.settings, self.topics)
         )

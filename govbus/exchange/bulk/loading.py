@@ -7,6 +7,7 @@ a second. Until it has, and where numba is not installed (the extra ``fast``), t
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib
 import importlib.util
@@ -28,15 +29,23 @@ Loop = Callable[..., None]
 """``(exchange, arrivals, partition, held, pending, outputs, accept_each)``, as `govbus.exchange.usual.Loop`."""
 
 _make_loop: Callable[..., Loop | None] | None = None
+_to_load: Path | None = None
+
+WORTH_LOADING = 500
+"""Kernels are made and loaded once so many records come at once."""
 
 
-def bulk_loop(dataset: CompiledDataset, views: tuple[CompiledView, ...], limits: tuple[int, int]) -> Loop | None:
-    """Return the loop for many records of *dataset* and exactly these *views*, made once.
+def bulk_loop(
+    dataset: CompiledDataset, views: tuple[CompiledView, ...], limits: tuple[int, int], records: int = 0
+) -> Loop | None:
+    """Return the loop for many records of *dataset* and exactly these *views*, made once; *records* are to be taken in.
 
     None where it must be done without: no kernels (yet), or declarations they cannot follow. *limits* are the number of
     partitions and the most bytes a record may have.
     """
     if _make_loop is None:
+        if records >= WORTH_LOADING:
+            _begin_loading()
         return None
     known = ("bulk", tuple(id(view) for view in views), limits)
     if known not in dataset.loops:
@@ -69,21 +78,42 @@ def make(folder: Path) -> bool:
     if importlib.util.find_spec("numba") is None:
         return False
     try:
-        made = _edition(folder) / "made"
+        made = _made(folder)
     except OSError as error:
         log.warning("compiled kernels have no place to be kept", error=type(error).__name__)
         return False
-    if made.exists():
-        return True
-    ended = subprocess.run([sys.executable, "-m", __spec__.name, str(folder)], stdin=subprocess.DEVNULL)
-    if ended.returncode == 0:
-        made.touch()
-    return ended.returncode == 0
+    if not made.exists():
+        subprocess.run([sys.executable, "-m", __spec__.name, str(folder)], stdin=subprocess.DEVNULL, check=False)
+    return made.exists()
 
 
-def load_beside(folder: Path) -> None:
-    """Make and load the kernels in a thread, so that no worker waits for them."""
-    threading.Thread(target=lambda: make(folder) and load(folder), name="govbus-kernels", daemon=True).start()
+def load_when_worth_it(folder: Path) -> None:
+    """Load the kernels from *folder* in a thread, at once where they were made before, else at the first large slice.
+
+    Where records come one by one there is nothing to gain, and nothing is made.
+    """
+    global _to_load
+    try:
+        made_before = importlib.util.find_spec("numba") is not None and _made(folder).exists()
+    except OSError as error:
+        log.warning("compiled kernels have no place to be kept", error=type(error).__name__)
+        return
+    _to_load = folder
+    if made_before:
+        _begin_loading()
+
+
+def _begin_loading() -> None:
+    """Load in a thread what is still to be loaded: no worker waits for it, and none does it twice."""
+    global _to_load
+    if _to_load is not None:
+        threading.Thread(target=_make_and_load, args=(_to_load,), name="govbus-kernels", daemon=True).start()
+        _to_load = None
+
+
+def _make_and_load(folder: Path) -> None:
+    if make(folder):
+        load(folder)
 
 
 def _edition(folder: Path) -> Path:
@@ -98,6 +128,23 @@ def _edition(folder: Path) -> Path:
     return edition
 
 
-if __name__ == "__main__":
+def _made(folder: Path) -> Path:
+    """Return the file that is there once these sources' kernels are."""
+    return _edition(folder) / "made"
+
+
+def _make_here(folder: Path) -> int:
+    """Compile the kernels in this process and return its exit code; one process at a time, the others wait for it."""
     os.nice(10)
-    sys.exit(not load(Path(sys.argv[1])))
+    made = _made(folder)
+    with made.with_name("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            if not load(folder):
+                return 1
+            made.touch()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_make_here(Path(sys.argv[1])))

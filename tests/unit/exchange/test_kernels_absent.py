@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import numba
 import pytest
@@ -15,6 +17,7 @@ from govbus.exchange.bulk import loading
 @pytest.fixture(autouse=True)
 def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "_make_loop", None)
+    monkeypatch.setattr(loading, "_to_load", None)
 
 
 def test_without_numba_there_is_no_loop_for_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,3 +60,23 @@ def test_a_folder_that_cannot_be_written_means_no_kernels(tmp_path: Path) -> Non
     place = tmp_path / "kernels"
     place.write_text("a file")
     assert not loading.make(place)
+
+
+def test_nothing_is_made_before_many_records_come(tmp_path: Path) -> None:
+    """A worker that has only ever met single records neither compiles nor loads."""
+    loading.load_when_worth_it(tmp_path)
+    nothing: Any = None
+    assert loading.bulk_loop(nothing, (), (1, 1), records=loading.WORTH_LOADING - 1) is None
+    assert loading._to_load is not None
+    assert not [each for each in threading.enumerate() if each.name == "govbus-kernels"]
+
+
+def test_kernels_that_were_made_before_are_loaded_at_once() -> None:
+    """A city whose workers once met many records at once has them from the start."""
+    folder = Path(__file__).parents[3] / ".cache" / "kernels"
+    assert loading.make(folder)
+    loading.load_when_worth_it(folder)
+    for each in threading.enumerate():
+        if each.name == "govbus-kernels":
+            each.join()
+    assert loading._make_loop is not None
