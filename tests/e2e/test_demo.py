@@ -56,15 +56,16 @@ def numbers(output: str, dataset: str) -> list[tuple[int, ...]]:
 
 def shown_discrepancies(output: str) -> Counter[tuple[str, str]]:
     """Return how many discrepancies the table of agreement shows, per element and dataset."""
-    table = output.partition("How copies of one fact agree")[2].partition("Most in dispute")[0]
+    table = output.partition("How copies of one fact agree")[2].partition("\n\n")[0].partition("Most in dispute")[0]
     found: Counter[tuple[str, str]] = Counter()
     dataset = ""
     for line in table.splitlines()[2:]:
         words = line.split()
         if len(words) == 1:
             dataset = words[0]
-        elif words:
+        else:
             found[words[0], dataset] += int(words[-1].replace(",", ""))
+    assert found, "nothing is compared"
     return +found
 
 
