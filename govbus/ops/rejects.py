@@ -26,7 +26,7 @@ from govbus.kafka.topics import Topics
 from govbus.ops.record_text import RecordText
 from govbus.ops.topic_scan import Record, TopicScan
 from govbus.rules.record_key import SEPARATOR
-from govbus.rules.reject import REMEDY, RejectReason
+from govbus.rules.reject import RejectReason, remedy
 
 Report = Callable[[int, int], None]
 """Told how much of how much is read."""
@@ -46,6 +46,7 @@ class Reject:
     dataset: str
     reason: str
     field: str
+    rule: str
     place: tuple[int, int]
     key: bytes | None
     value: bytes | None
@@ -63,16 +64,17 @@ class Reject:
 
     @property
     def what_to_do(self) -> str:
-        return remedy(self.reason)
+        return remedy(self.reason, self.rule)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rejects of one dataset, reason and field: how many, and when the last one came."""
+    """Rejects of one dataset, reason, field and structural check: how many, and when the last one came."""
 
     dataset: str
     reason: str
     field: str
+    rule: str
     times: int
     last_at: datetime
 
@@ -101,12 +103,6 @@ class Filter:
 EVERYTHING = Filter()
 
 
-def remedy(reason: str) -> str:
-    """Return what the owner of a record rejected for *reason* should do."""
-    known = {each.value: text for each, text in REMEDY.items()}
-    return known.get(reason, REMEDY[RejectReason.UNPROCESSABLE])
-
-
 class RejectTopic:
     """The reject topic of one department. Raises `NoSuchReject` where the applied catalogue has no such department."""
 
@@ -131,11 +127,11 @@ class RejectTopic:
 
     def overview(self, wanted: Filter = EVERYTHING, limit: int = 20, report: Report | None = None) -> Rejects:
         """Return counts of all, and the newest *limit* with `superseded` looked up."""
-        times: Counter[tuple[str, str, str]] = Counter()
-        last: dict[tuple[str, str, str], int] = {}
+        times: Counter[tuple[str, str, str, str]] = Counter()
+        last: dict[tuple[str, str, str, str], int] = {}
         newest: list[tuple[int, int, int, Reject]] = []
         for reject in self.each(wanted, report):
-            group = (reject.dataset, reject.reason, reject.field)
+            group = (reject.dataset, reject.reason, reject.field, reject.rule)
             times[group] += 1
             last[group] = max(reject.at_ms, last.get(group, 0))
             entry = (reject.at_ms, reject.partition, reject.offset, reject)
@@ -209,6 +205,7 @@ class RejectTopic:
             "dataset": reject.dataset,
             "reason": reject.reason,
             "field": reject.field,
+            "rule": reject.rule,
             "what_to_do": reject.what_to_do,
             "superseded": reject.superseded,
             "published": {"partition": reject.place[0], "offset": reject.place[1]},
@@ -262,6 +259,7 @@ def _reject(record: Record) -> Reject:
         dataset=text("dataset"),
         reason=text("reason"),
         field=text("field"),
+        rule=text("rule"),
         place=(number("partition"), number("offset")),
         key=record.key,
         value=record.value,

@@ -13,8 +13,9 @@ from rich.progress import Progress
 from rich.text import Text
 
 from govbus.ops.columns import Cell, show_columns
-from govbus.ops.rejects import Filter, Reject, Rejects, RejectTopic, Report, remedy
+from govbus.ops.rejects import Filter, Reject, Rejects, RejectTopic, Report
 from govbus.ops.rejects_resend import Resent, export, resend
+from govbus.rules.reject import remedy, why
 
 
 def list_rejects(topic: RejectTopic, wanted: Filter, limit: int, console: Console, as_json: bool) -> None:
@@ -78,13 +79,19 @@ def show_overview(found: Rejects, console: Console) -> None:
         return
     console.print(f"Rejects of {found.department}: {found.total:,}", style="bold", highlight=False)
     counts: list[list[Cell]] = [
-        [group.dataset, Text(group.reason, style="red"), group.field, f"{group.times:,}", _local(group.last_at)]
+        [
+            group.dataset,
+            Text(why(group.reason, group.rule), style="red"),
+            group.field,
+            f"{group.times:,}",
+            _local(group.last_at),
+        ]
         for group in found.groups
     ]
     show_columns(console, ["dataset", "reason", "field", "rejects", "last one"], counts, right=(3,))
     console.print()
-    for reason in dict.fromkeys(group.reason for group in found.groups):
-        console.print(f"{reason}: {remedy(reason)}", highlight=False, markup=False, soft_wrap=True)
+    for each in dict.fromkeys((group.reason, group.rule) for group in found.groups):
+        console.print(f"{why(*each)}: {remedy(*each)}", highlight=False, markup=False, soft_wrap=True)
     if found.newest:
         console.print()
         console.print(f"The newest {len(found.newest)}", style="bold", highlight=False)
@@ -104,7 +111,8 @@ def _newest(found: Rejects, console: Console) -> None:
     for each in found.newest:
         place = f"{each.place[0]}/{each.place[1]}"
         taken = "a newer state was taken: nothing to do" if each.superseded else ""
-        rows.append([each.number, _local(each.at), each.dataset, each.reason, each.field, place, taken])
+        reason = why(each.reason, each.rule)
+        rows.append([each.number, _local(each.at), each.dataset, reason, each.field, place, taken])
     head = ["no", "when", "dataset", "reason", "field", "published as partition/offset", "since then"]
     show_columns(console, head, rows)
 
@@ -119,9 +127,10 @@ def overview_document(found: Rejects) -> dict[str, Any]:
                 "dataset": group.dataset,
                 "reason": group.reason,
                 "field": group.field,
+                "rule": group.rule,
                 "times": group.times,
                 "last_at": group.last_at.isoformat(),
-                "what_to_do": remedy(group.reason),
+                "what_to_do": remedy(group.reason, group.rule),
             }
             for group in found.groups
         ],
@@ -132,6 +141,7 @@ def overview_document(found: Rejects) -> dict[str, Any]:
                 "dataset": each.dataset,
                 "reason": each.reason,
                 "field": each.field,
+                "rule": each.rule,
                 "published": {"partition": each.place[0], "offset": each.place[1]},
                 "superseded": each.superseded,
             }
@@ -143,9 +153,8 @@ def overview_document(found: Rejects) -> dict[str, Any]:
 def show_one(reject: Reject, document: dict[str, Any], console: Console) -> None:
     """Show one reject with its record: to the terminal of the department whose record it is."""
     field = f", field [bold]{reject.field}[/]" if reject.field else ""
-    console.print(
-        f"{reject.number}  {reject.dataset}  {_local(reject.at)}  [red]{reject.reason}[/]{field}", highlight=False
-    )
+    reason = why(reject.reason, reject.rule)
+    console.print(f"{reject.number}  {reject.dataset}  {_local(reject.at)}  [red]{reason}[/]{field}", highlight=False)
     console.print(f"What to do: {reject.what_to_do}", highlight=False, markup=False, soft_wrap=True)
     if reject.superseded:
         console.print("A newer state of this key was published and taken since: nothing needs to be done.")

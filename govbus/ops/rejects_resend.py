@@ -179,6 +179,7 @@ def _superseded(topic: RejectTopic, lines: list[_Line]) -> set[int]:
                 dataset=line.dataset,
                 reason="",
                 field="",
+                rule="",
                 place=(partition, offset),
                 key=key,
                 value=None,

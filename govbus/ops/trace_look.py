@@ -122,15 +122,18 @@ class Look:
 
     def _rejects(self, dataset: str) -> tuple[RejectCount, ...]:
         # In every partition: a record may have been put aside because it came on the wrong one.
-        times: Counter[tuple[str, str]] = Counter()
-        last: dict[tuple[str, str], int] = {}
+        times: Counter[tuple[str, str, str]] = Counter()
+        last: dict[tuple[str, str, str], int] = {}
         wanted = dataset.encode()
         for record in self.scan.records(self.topics.reject(dataset.partition(".")[0])):
             if record.key is not None and self._is_ours(record.key) and record.headers.get("dataset") == wanted:
-                why = (_text(record, "reason"), _text(record, "field"))
+                why = (_text(record, "reason"), _text(record, "field"), _text(record, "rule"))
                 times[why] += 1
                 last[why] = max(record.at_ms, last.get(why, 0))
-        return tuple(RejectCount(*why, number, _time(last[why])) for why, number in times.items())
+        return tuple(
+            RejectCount(reason, field, number, _time(last[reason, field, rule]), rule)
+            for (reason, field, rule), number in times.items()
+        )
 
     def _is_ours(self, key: bytes) -> bool:
         return key == self.key

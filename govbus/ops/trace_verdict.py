@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from govbus.ops.trace_rows import Unmet
-from govbus.rules.reject import REMEDY, RejectReason
+from govbus.rules.reject import remedy, why
 from govbus.rules.share import ShareView, Withheld, WithheldReason
 
 
@@ -68,12 +68,16 @@ Standing = Absent | Deleted | Present
 
 @dataclass(frozen=True, slots=True)
 class RejectCount:
-    """How often a record under this key was put aside for one reason; `field` is empty where none is at fault."""
+    """How often a record under this key was put aside for one reason.
+
+    `field` is empty where none is at fault, `rule` where the reason is no structural check.
+    """
 
     reason: str
     field: str
     times: int
     last_at: datetime
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ def _never_accepted(facts: Facts) -> Trace:
         return Trace(
             Verdict.REJECTED,
             tuple(_rejects(facts)),
-            _remedy(latest.reason),
+            remedy(latest.reason, latest.rule),
         )
     return Trace(
         Verdict.UNKNOWN_KEY,
@@ -270,16 +274,11 @@ def _notes(facts: Facts) -> tuple[str, ...]:
 
 def _rejects(facts: Facts) -> tuple[str, ...]:
     return tuple(
-        f"rejected {_times(each.times)}: {each.reason}"
+        f"rejected {_times(each.times)}: {why(each.reason, each.rule)}"
         + (f", field {each.field}" if each.field else "")
         + f"; last at {_time(each.last_at)}"
         for each in facts.rejects
     )
-
-
-def _remedy(reason: str) -> str:
-    known = {each.value: text for each, text in REMEDY.items()}
-    return known.get(reason, REMEDY[RejectReason.UNPROCESSABLE])
 
 
 def _times(number: int) -> str:

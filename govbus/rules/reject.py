@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from govbus.rules.structural import RULES
+
 
 class RejectReason(StrEnum):
     """Reasons in the ``reason`` header of reject topics and the label of the reject metric."""
@@ -36,7 +38,7 @@ REMEDY: dict[RejectReason, str] = {
     RejectReason.WRONG_PARTITION: "set the partition to crc32(subject) mod partitions, as govbus's publisher does",
     RejectReason.INVALID_VALUE: "a value is not in its canonical form: correct it at the source and send it again",
     RejectReason.STRUCTURAL_CHECK: (
-        "fields of the record contradict each other (`rule` says which): correct them at the source, send it again"
+        "fields of the record contradict each other: correct them at the source and send it again"
     ),
     RejectReason.VERSION_MISSING: "a deletion needs a `version` header with a decimal number",
     RejectReason.VERSION_RANGE: "versions run from 1 to 2^62",
@@ -44,3 +46,15 @@ REMEDY: dict[RejectReason, str] = {
     RejectReason.VERSION_CONFLICT: "this version was sent before with other values: send right ones with a higher one",
     RejectReason.UNPROCESSABLE: "the bus cannot process this record and put it aside alone: tell the operators",
 }
+
+
+def why(reason: str, rule: str = "") -> str:
+    """Return a reject's reason as it is shown: with the structural check in brackets, where that is the reason."""
+    return f"{reason} ({rule})" if rule else reason
+
+
+def remedy(reason: str, rule: str = "") -> str:
+    """Return what the owner of a record rejected for *reason*, by the structural check *rule*, should do."""
+    known = {each.value: text for each, text in REMEDY.items()}
+    text = known.get(reason, REMEDY[RejectReason.UNPROCESSABLE])
+    return f"{RULES[rule].fault}: {text}" if rule in RULES else text

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import city_contradictions
 import psycopg
 import pytest
 import yaml
@@ -23,6 +25,7 @@ from oracle.views import Declared, Event, Latest, Table
 from psycopg.rows import dict_row
 from stack_fixture import REPOSITORY, RunningStack
 
+from govbus import metrics
 from govbus.adapters.run import produce
 from govbus.catalogue.check import load
 from govbus.delivery.run import deliver
@@ -49,6 +52,10 @@ class Delivered:
     tables: dict[str, Table]
     database: str
     rejects: int
+    flagged: Counter[tuple[str, str]]
+    """Records of the first export that failed a structural check and were accepted, by dataset and rule."""
+    planted: Counter[tuple[str, str]]
+    """The same as the ledger has it."""
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +78,15 @@ def delivered(
         City(PEOPLE, int(request.config.getoption("hypothesis_seed")), waves=WAVES),
     )
     drop = settings.home / "drop"
+    flagged = _flagged()
     for wave in range(WAVES + 1):
         bring(folder / "written", wave, drop, settings.need_postgres_url())
         for department in sorted(revision.catalogue.departments):
             produce(settings, topics, department, once=True, drop=drop / department)
         health = Health("exchange", "w1", stall_seconds=60)
         Worker(settings, topics, "w1", health).run(until_caught_up=True)
+        if wave == 0:
+            flagged = _flagged() - flagged
         for ask in ASKS:
             deliver(settings, topics, *ask.split("."), until_caught_up=True)
     declared = views.read(settings.city_dir)
@@ -89,7 +99,24 @@ def delivered(
     rejects = sum(
         len(read_committed(settings, topics.reject(department))) for department in revision.catalogue.departments
     )
-    return Delivered(declared, tables, settings.need_postgres_url(), rejects)
+    planted = Counter(
+        {
+            (dataset, rule): len(keys)
+            for dataset in revision.catalogue.datasets
+            for rule, keys in city_contradictions.planted(folder / "written", dataset).items()
+        }
+    )
+    return Delivered(declared, tables, settings.need_postgres_url(), rejects, flagged, planted)
+
+
+def _flagged() -> Counter[tuple[str, str]]:
+    """Return how many records the workers of this process have flagged so far, by dataset and rule."""
+    found: Counter[tuple[str, str]] = Counter()
+    for family in metrics.EXCHANGE_CHECK_FAILURES.collect():
+        for sample in family.samples:
+            if sample.name.endswith("_total") and sample.labels["outcome"] == "flagged":
+                found[sample.labels["dataset"], sample.labels["rule"]] += int(sample.value)
+    return found
 
 
 def _declared_with(folder: Path, prefix: str) -> Path:
@@ -220,6 +247,11 @@ def _plain(value: Any) -> Any:
             return str(value.normalize())
         case _:
             return value
+
+
+def test_the_bus_flags_exactly_the_planted_contradictions(delivered: Delivered) -> None:
+    """Of the first export as many records fail each structural check as faults were planted that it can see."""
+    assert delivered.flagged == delivered.planted
 
 
 def test_adapters_send_nothing_that_the_bus_refuses(delivered: Delivered) -> None:

@@ -510,11 +510,13 @@ def _evolved(node: Any, rng: Random) -> Any:
 
 def _evolved_record(fields: list[Any], record: dict[str, Any], rng: Random, keep: tuple[str, ...]) -> dict[str, Any]:
     defined = _defines(fields)
-    fields = [
+    kept = [
         each
         for each in fields
         if each["name"] in keep or "default" not in each or each["name"] in defined or rng.random() < 0.6
     ]
+    # A record of no fields cannot be declared.
+    fields = kept or fields[:1]
     for _ in range(rng.randint(0, 2)):
         name = f"{rng.choice(FIELD_NAMES)}_{rng.getrandbits(40)}"
         fields.insert(rng.randint(0, len(fields)), _defaulted(name, rng))

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from oracle import masks
-from oracle.avro import EPOCH_DAY, Branch, Primitive, Record
+from oracle.avro import EPOCH_DAY, Branch, Enum, Primitive, Record
 
 MAIN_LAND = "12345678"
 """What the ids of citizens and of residents from Hong Kong, Macau and Taiwan begin with; those of foreigners with 9."""
@@ -170,7 +170,9 @@ def draw_checks(rng: Random, record: Record, document: dict[str, Any]) -> None:
         kinds = [_inner(record, path) for path in places.values() if path is not None]
         if rule == "date_order" and kinds[0] != kinds[1]:
             continue
-        if rule == "sex_of_id" and not isinstance(kinds[1], Primitive):
+        if rule == "sex_of_id" and isinstance(kinds[1], Enum):
+            if not {"M", "F"} <= set(kinds[1].symbols):
+                continue
             check |= {"male": "M", "female": "F"}
         elif rule == "sex_of_id" and rng.random() < 0.3:
             one, two = ("7", "22") if kinds[1] == Primitive("string") else (7, 22)
@@ -178,7 +180,8 @@ def draw_checks(rng: Random, record: Record, document: dict[str, Any]) -> None:
         if rule == "id_of_sex":
             check["is"] = rng.choice(["male", "female"])
         if rule == "value_set":
-            check["values"] = rng.sample(_codes(kinds[0]), 3)
+            codes = _codes(kinds[0])
+            check["values"] = rng.sample(codes, min(3, len(codes)))
         document["checks"].append({**check, "on_failure": rng.choice(["flag", "flag", "flag", "reject"])})
     rng.shuffle(document["checks"])
 
@@ -221,15 +224,12 @@ def fill(rng: Random, record: Record, value: Any) -> None:
                 _put(
                     value, each.name, (birth - EPOCH_DAY).days + (rng.choice([1, -1, 31]) if rng.random() < 0.1 else 0)
                 )
-            case "st_sex" if not isinstance(kind, Primitive):
-                _put(value, each.name, "N" if rng.random() < 0.1 else sex.upper())
+            case "st_sex" if isinstance(kind, Enum):
+                known = sex.upper() in kind.symbols and rng.random() < 0.9
+                _put(value, each.name, sex.upper() if known else rng.choice(kind.symbols))
             case "st_sex":
-                said: Any = sexes[sex][numeric]
-                _put(
-                    value,
-                    each.name,
-                    rng.choice([0, 9] if numeric else ["", "0", "9", "男" * 30]) if rng.random() < 0.1 else said,
-                )
+                neither: list[Any] = [0, 9] if numeric else ["", "0", "9", "男" * 30]
+                _put(value, each.name, rng.choice(neither) if rng.random() < 0.1 else sexes[sex][numeric])
             case "st_certificate":
                 holder = other if rng.random() < 0.1 else number
                 again = rng.choice(["", "", "B1", "B12"])
@@ -276,8 +276,8 @@ def _is_day(kind: Any) -> bool:
 
 
 def _codes(kind: Any) -> list[Any]:
-    if not isinstance(kind, Primitive):
-        return list("ABCD")
+    if isinstance(kind, Enum):
+        return list(kind.symbols)
     return ["A", "B", "é", "x" * 64] if kind.name == "string" else [0, 1, -70, 2**20]
 
 
