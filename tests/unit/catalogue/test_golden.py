@@ -17,7 +17,7 @@ from unit.catalogue.elements_city import (
     SPLIT_PUPIL,
     replaced,
 )
-from unit.catalogue.small_city import ELEMENTS, FILES, PERSON, TODAY, WEATHER_ASK, write_city
+from unit.catalogue.small_city import ASK, ELEMENTS, FILES, PERSON, TODAY, WEATHER_ASK, write_city
 
 from govbus.catalogue.check import check, load
 from govbus.catalogue.faults import WarningCode
@@ -231,3 +231,17 @@ def test_the_same_city_without_a_fault_has_no_warning(tmp_path: Path) -> None:
     checked = check(write_city(tmp_path, CITIZENS), TODAY)
 
     assert (checked.faults, checked.warnings) == ((), ())
+
+
+@pytest.mark.parametrize("strict", [PERSON, PUPIL])
+def test_the_value_of_a_split_authority_is_held_as_its_strictest_part_is(tmp_path: Path, strict: str) -> None:
+    """Whichever of two sources is the stricter, its grade and its bar to sharing count for the value."""
+    texts = {PERSON: SPLIT_PERSON, PUPIL: SPLIT_PUPIL}
+    texts = {file: text[: text.index("grants:")] for file, text in texts.items()}
+    entry = "姓名, grade: L4, share: not_shared, basis: 个人信息保护法第六条, element"
+    texts[strict] = replaced(texts[strict], ("姓名, grade: L3, element", entry))
+
+    golden = golden_datasets(city(tmp_path, {**texts, GOLDEN_ASK: None, ASK: None}))[GOLDEN]
+
+    value = golden.fields["name.value"]
+    assert (value.grade, value.share, value.basis) == ("L4", "not_shared", "个人信息保护法第六条")
