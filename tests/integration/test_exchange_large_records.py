@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack
 
 
 def test_many_large_records_at_once(settings: Settings, topic_prefix: str, tmp_path: Path, seed: int) -> None:
-    """A hundred records that cannot be compressed, each a quarter of what is allowed, are exchanged at the first try."""
+    """A hundred records that cannot be compressed, each a quarter of what is allowed, go through at the first try."""
     bus = ExchangeBus(settings, topic_prefix, tmp_path / "city")
     chance = random.Random(seed)
     for number in range(100):
