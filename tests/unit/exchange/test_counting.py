@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.catalogue.elements_city import CITIZENS
+from unit.catalogue.elements_city import CITIZENS, GOLDEN_ASK
 from unit.catalogue.small_city import PERSON as PERSON_FILE
 from unit.catalogue.small_city import write_city
 from unit.exchange.test_entity import LONG_AGO, NOW_MS, PERSON, PUPIL, Message, OnePartition, person, pupil
@@ -92,7 +92,9 @@ class Counted(OnePartition):
 @pytest.fixture
 def one(tmp_path: Path) -> Iterator[Counted]:
     without_rows = re.sub(r"\n    rows: {birth_date.*", "", CITIZENS[PERSON_FILE])
-    catalogue = load(write_city(tmp_path / "city", {**CITIZENS, PERSON_FILE: without_rows}))
+    of_the_police = re.sub(r"\n      school\..*", "", CITIZENS[GOLDEN_ASK])
+    files = {**CITIZENS, PERSON_FILE: without_rows, GOLDEN_ASK: of_the_police}
+    catalogue = load(write_city(tmp_path / "city", files))
     asks = {name: ask for name, ask in catalogue.asks.items() if name == ASK}
     catalogue = catalogue.model_copy(update={"asks": asks, "city": catalogue.city.model_copy(update={"partitions": 1})})
     schemas = {name: record_schema(each.avro) for name, each in catalogue.datasets.items()}
@@ -236,8 +238,8 @@ def test_what_is_withheld_says_why(one: Counted) -> None:
     """An unmet row condition, and no source of what is asked for, are two reasons; each is counted once."""
     one.arrive(PERSON, person(1))
     assert (withheld(one, "row_condition"), withheld(one, "no_source")) == (1, 0)
-    one.arrive(PUPIL, pupil(1))
-    assert (withheld(one, "row_condition"), withheld(one, "no_source")) == (1, 0)
+    one.arrive(PUPIL, pupil(1), pupil(2))
+    assert (withheld(one, "row_condition"), withheld(one, "no_source")) == (1, 1)
 
 
 def test_delay_of_golden_views_is_counted(one: Counted) -> None:
