@@ -13,6 +13,8 @@ from govbus.kafka.settings import Settings
 from govbus.kafka.topics import Topics
 from govbus.rules.reject import RejectReason
 
+ANSWER_SECONDS = 3.0
+"""How long the registry may take: both answers that are needed must be there before an open transaction is too old."""
 REFUSED_SECONDS = 5.0
 """How long an id that the registry refused is refused without asking again."""
 
@@ -48,7 +50,9 @@ class LateSchemas:
         return reason
 
     def _asked(self, dataset: CompiledDataset, schema_id: int) -> RejectReason | None:
-        registry = self._registry = self._registry or Registry(self._settings)
+        if self._registry is None:
+            self._registry = Registry(self._settings, timeout_seconds=ANSWER_SECONDS, retries=0)
+        registry = self._registry
         schema = registry.schema(schema_id)
         if schema is None:
             return RejectReason.UNKNOWN_SCHEMA

@@ -53,6 +53,8 @@ class AssignedPartition:
     progress: dict[str, ViewProgress] = field(default_factory=dict)
     restored: Mapping[str, set[bytes]] | None = None
     """Per dataset the keys that were restored since what is said of entities was made; None: too many to tell."""
+    ticks: int = 0
+    """How many ticks were heard here."""
     clock_ms: int = 0
     """The latest broker time seen here, from ticks and arrivals; nothing else tells this partition the time."""
     checked_ms: int = 0

@@ -42,14 +42,17 @@ class Stalls:
         self.idle = False
         """Whether the consumer had nothing to hand over when it was asked last; the worker says so."""
 
-    def look(self, offsets: Mapping[Partition, int], clocks_ms: Mapping[Partition, int], *, silent: bool) -> None:
-        """Judge live inputs by *offsets* (the next to read) and ticks by the clocks they set; *silent*: brokers are."""
+    def look(self, offsets: Mapping[Partition, int], ticks: Mapping[Partition, int], *, silent: bool) -> None:
+        """Judge live inputs by *offsets* (the next to read) and clocks by how many *ticks* were heard of each.
+
+        *silent*: whether the brokers are, to all appearances, away.
+        """
         if silent:
             self._inputs.forget()
             self._clocks.forget()
             return
         # There is always another tick to come.
-        for place in self._clocks.look(clocks_ms, {each: at + 1 for each, at in clocks_ms.items()}, idle=self.idle):
+        for place in self._clocks.look(ticks, {each: heard + 1 for each, heard in ticks.items()}, idle=self.idle):
             raise Unavailable(f"{place[0]} partition {place[1]} is not read any more: its clock stands still")
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         try:

@@ -396,6 +396,7 @@ class Worker:
             if arrived_ms > partition.clock_ms:
                 partition.clock_ms = arrived_ms
             if topic == tick:
+                partition.ticks += 1
                 if partition.live:
                     self._keep_time(partition)
                 continue
@@ -436,7 +437,7 @@ class Worker:
         numbers = {each.number for each in live}
         self._stalls.look(
             {place: offset for place, offset in self._offsets.items() if place[1] in numbers},
-            {(self.topics.tick, each.number): each.clock_ms for each in live},
+            {(self.topics.tick, each.number): each.ticks for each in live},
             silent=self._waiting.brokers_silent,
         )
         currents = [(topic, number) for topic in self.revision.current_topics for number in numbers]

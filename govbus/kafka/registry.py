@@ -26,11 +26,14 @@ class IncompatibleSchema(GovbusError):
 
 
 class Registry:
-    """A Confluent-compatible registry. Every method raises `Unavailable` where waiting may help."""
+    """A Confluent-compatible registry. Every method raises `Unavailable` where waiting may help.
 
-    def __init__(self, settings: Settings) -> None:
+    *timeout_seconds*: how long it may keep silent before it counts as away, once more for each of *retries*.
+    """
+
+    def __init__(self, settings: Settings, *, timeout_seconds: float = 10, retries: int = 1) -> None:
         self._url = settings.need_registry_url()
-        self._client = SchemaRegistryClient({"url": self._url, "timeout": 10, "max.retries": 1})
+        self._client = SchemaRegistryClient({"url": self._url, "timeout": timeout_seconds, "max.retries": retries})
 
     def register(self, subject: str, schema: dict[str, Any]) -> int:
         """Return the id of *schema* under *subject*, registering it if needed; the same schema gets the same id."""
