@@ -41,7 +41,14 @@ class RunningStack:
 
     def settings(self, folder: Path) -> Settings:
         """Return settings against these servers, with a city and a data folder inside *folder*."""
-        return Settings(folder / "city", folder / "home", self.bootstrap_servers, self.registry_url, self.postgres_url)
+        return Settings(
+            city_dir=folder / "city",
+            home=folder / "home",
+            bootstrap_servers=self.bootstrap_servers,
+            registry_url=self.registry_url,
+            postgres_url=self.postgres_url,
+            cache_dir=CACHE,
+        )
 
 
 @contextmanager

@@ -101,7 +101,7 @@ class Worker:
     def _run(self, until_caught_up: bool) -> None:
         # A batch makes tens of thousands of tuples that hold no cycles: looking through them for some costs a tenth.
         gc.set_threshold(100_000, 20, 50)
-        load_when_worth_it(self.settings.home / "kernels")
+        load_when_worth_it(self.settings.kernels)
         self._applied = self._waiting.until_done(
             metrics.Waiting.BROKER, lambda: AppliedRevisions(self.settings, self.topics)
         )

@@ -6,7 +6,8 @@ Files say what is true (the catalogue); the environment says where we are::
     GOVBUS_REGISTRY_URL       a Confluent-compatible registry, e.g. http://127.0.0.1:8081/apis/ccompat/v7
     GOVBUS_POSTGRES_URL       postgresql://user:password@host:port/database, where deliveries or sources need one
     GOVBUS_HOME               data folder (state, journals, secrets, local stack); default: .govbus in the city's folder
-    GOVBUS_CACHE              what the local stack has downloaded; default: .cache in the city's folder
+    GOVBUS_CACHE              what the local stack has downloaded (default: .cache in the city's folder), and compiled
+                              kernels (default: under GOVBUS_HOME); cities may share one
     GOVBUS_KAFKA_*            any further librdkafka property: GOVBUS_KAFKA_SECURITY_PROTOCOL is security.protocol
 
 What is not set is taken from the local stack (`govbus stack up`), if one was started under `GOVBUS_HOME`.
@@ -64,6 +65,11 @@ class Settings:
     def cache(self) -> Path:
         """The folder of what the local stack has downloaded; cities may share one."""
         return self.cache_dir or self.city_dir / ".cache"
+
+    @property
+    def kernels(self) -> Path:
+        """The folder of compiled kernels. Without a cache they stand with the data: the city may be read-only."""
+        return (self.cache_dir or self.home) / "kernels"
 
     @property
     def secrets(self) -> Path:

@@ -43,6 +43,7 @@ def demo(city: Path, stack: RunningStack, *words: str) -> subprocess.CompletedPr
         "GOVBUS_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
         "GOVBUS_REGISTRY_URL": stack.registry_url,
         "GOVBUS_POSTGRES_URL": stack.postgres_url,
+        "GOVBUS_CACHE": str(REPOSITORY / ".cache"),
     }
     argv = [sys.executable, "-m", "govbus", "demo", *words]
     return subprocess.run(argv, cwd=city, env=env, capture_output=True, text=True, timeout=500)

@@ -23,7 +23,7 @@ from integration.exchange_bus import ExchangeBus
 from integration.golden_city import GOLDEN, KNOWN_VIEW, PUPIL, pupil, with_pupils
 from integration.tiny_city import AID, PERSON, READING, citizen_id, person
 from log_segments import payloads
-from stack_fixture import own_topics
+from stack_fixture import CACHE, own_topics
 from typer.testing import CliRunner
 
 from govbus.cli import app
@@ -177,7 +177,8 @@ def watched(killable_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> 
     # A stack of our own, for its broker's folder is looked into.
     stack = killable_stack
     folder = tmp_path_factory.mktemp("leak")
-    settings = Settings(folder, folder / "home", stack.bootstrap_servers, stack.registry_url, stack.postgres_url)
+    servers = (stack.bootstrap_servers, stack.registry_url, stack.postgres_url)
+    settings = Settings(folder, folder / "home", *servers, cache_dir=CACHE)
     with own_topics(stack.bootstrap_servers) as prefix:
         try:
             yield WatchedBus(settings, prefix, folder / "city")

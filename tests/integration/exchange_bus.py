@@ -197,6 +197,7 @@ class ExchangeBus:
         return {
             **os.environ,
             "GOVBUS_HOME": str(self.settings.home),
+            "GOVBUS_CACHE": str(self.settings.cache),
             "GOVBUS_BOOTSTRAP_SERVERS": self.settings.need_bootstrap_servers(),
             "GOVBUS_REGISTRY_URL": self.settings.need_registry_url(),
             "GOVBUS_POSTGRES_URL": self.settings.need_postgres_url(),

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from confluent_kafka import Producer
 from prometheus_server import Prometheus, eventually, prometheus
-from stack_fixture import REPOSITORY, RunningStack
+from stack_fixture import CACHE, REPOSITORY, RunningStack
 
 pytestmark = [pytest.mark.debian("prometheus"), pytest.mark.timeout(600)]
 
@@ -91,6 +91,7 @@ def bus(
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("GOVBUS_")},
         "GOVBUS_HOME": str(folder / "home"),
+        "GOVBUS_CACHE": str(CACHE),
         "GOVBUS_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
         "GOVBUS_REGISTRY_URL": stack.registry_url,
         "GOVBUS_POSTGRES_URL": shared_database,
