@@ -50,8 +50,8 @@ def _source_of(view: ShareView, revision: Revision) -> Any:
 def golden_fingerprint(entity: str, revision: Revision) -> str:
     """Return 16 hex digits that differ wherever two golden or discrepancy views of *entity* could differ.
 
-    Covers elements, comparators and graces, which fields are bound and who is the source, code maps, update cycles, and
-    the schemas of the datasets and of the views.
+    Covers elements, comparators and graces, which fields are bound and who is the source, code maps, units, update
+    cycles, and the schemas of the datasets and of the views.
     """
     catalogue = revision.catalogue
     bound = list(bindings(catalogue, entity))
@@ -68,6 +68,7 @@ def golden_fingerprint(entity: str, revision: Revision) -> str:
                 each.path,
                 each.authority.model_dump(mode="json") if isinstance(each.authority, Authority) else each.authority,
                 catalogue.datasets[each.dataset].fields[each.path].codes,
+                catalogue.datasets[each.dataset].fields[each.path].unit,
             ]
             for each in bound
         ],

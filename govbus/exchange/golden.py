@@ -20,13 +20,12 @@ from govbus.codec.row_test import RowTest
 from govbus.codec.schemas import AvroType, record_schema
 from govbus.codec.structure import Structure
 from govbus.codec.walk import read_time, write_long, write_time
+from govbus.exchange.compared import Copy, comparison_of
 from govbus.exchange.compiled import CompiledDataset, CompiledView, Writer
 from govbus.exchange.fingerprints import golden_fingerprint
 from govbus.kafka.revisions import Revision
-from govbus.rules.comparators import comparator
-from govbus.rules.comparison import Comparison, Value
 from govbus.rules.condition import Condition, tests
-from govbus.rules.crosscheck import Claim, Compare, Discrepancy, ElementRule, Evaluation, Report, Standing, evaluate
+from govbus.rules.crosscheck import Claim, Discrepancy, ElementRule, Evaluation, Report, Standing, evaluate
 from govbus.rules.formats import FORMATS
 
 CYCLE_SECONDS = {
@@ -38,7 +37,6 @@ CYCLE_SECONDS = {
     "yearly": 366 * 86_400,
 }
 LEAST_GRACE_SECONDS, MOST_GRACE_SECONDS = 15 * 60, 45 * 86_400
-MEMO_ENTRIES = 4_096
 _STANDINGS = {standing: encoded_text(standing) for standing in Standing}
 
 
@@ -161,8 +159,8 @@ class CompiledGolden:
         self.number_of = {name: number for number, name in enumerate(names)}
         self.names = list(elements)
         self.elements = list(elements.values())
-        self._codes = {
-            (each.dataset, each.path): catalogue.datasets[each.dataset].fields[each.path].codes for each in bound
+        self._entries = {
+            (each.dataset, each.path): catalogue.datasets[each.dataset].fields[each.path] for each in bound
         }
         self._vocabulary = catalogue.vocabulary
         self.rules = [
@@ -175,44 +173,35 @@ class CompiledGolden:
 
     def _rule(self, name: str, element: Element, bound: Sequence[Binding]) -> ElementRule:
         claims, reports = [], []
-        decoders: dict[int, tuple[AvroType, Callable[[bytes], Value]]] = {}
+        copies: dict[int, Copy] = {}
         for each in bound:
             of = self.datasets[self.number_of[each.dataset]]
             position = of.position(each.path)
             reports.append((of.number, position))
-            decoders[of.number] = of.types[position], self._decoder(each, of.types[position], element)
+            copies[of.number] = self._copy(each, of.types[position], element)
             if isinstance(each.authority, Authority):
                 claims.append(Claim(of.number, position, of.position(each.authority.by), each.authority.divisions))
             elif each.authority:
                 claims.append(Claim(of.number, position))
         grace = None if element.grace is None else seconds(element.grace) * 1_000_000
-        compare = comparator(element.comparator)
         return ElementRule(
             name=name,
             claims=tuple(claims),
             reports=tuple(reports),
             compare={
-                (claim.dataset, reporter): _memo(_comparing(compare, decoders[claim.dataset][1], decoders[reporter][1]))
+                (claim.dataset, reporter): comparison_of(element.comparator, copies[claim.dataset], copies[reporter])
                 for claim in claims
                 for reporter, _ in reports
             },
             grace_micros=[each.grace_micros if grace is None else grace for each in self.datasets],
         )
 
-    def _decoder(self, bound: Binding, avro_type: AvroType, element: Element) -> Callable[[bytes], Value]:
-        """Return what reads the field's bytes, its codes said in the element's list."""
-        read = decoder(avro_type)
-        codes = self._codes[bound.dataset, bound.path]
-        translation = None if codes is None or codes == element.codes else self._vocabulary.code_maps.get(codes)
-        if translation is None:
-            return read
-        said = translation.codes
-
-        def translated(encoded: bytes) -> Value:
-            value = read(encoded)
-            return said.get(value, value) if isinstance(value, str) else value
-
-        return translated
+    def _copy(self, bound: Binding, avro_type: AvroType, element: Element) -> Copy:
+        """Return how the field's bytes are read for comparing: codes in the element's list, numbers in its unit."""
+        entry = self._entries[bound.dataset, bound.path]
+        foreign = entry.codes is not None and entry.codes != element.codes
+        code_map = self._vocabulary.code_maps.get(entry.codes or "") if foreign else None
+        return Copy(decoder(avro_type), None if code_map is None else code_map.codes, entry.unit)
 
     def add_view(self, view: CompiledView) -> None:
         """Serve *view*, a share view of this golden view."""
@@ -362,36 +351,6 @@ def _grace(dataset: Dataset) -> int:
     """Return for how many seconds a dataset may lag: one and a half of its cycle, between 15 minutes and 45 days."""
     cycle = CYCLE_SECONDS.get(dataset.update.cycle, dataset.update.max_age_seconds)
     return min(MOST_GRACE_SECONDS, max(LEAST_GRACE_SECONDS, cycle * 3 // 2))
-
-
-def _comparing(
-    compare: Callable[[Value, Value], Comparison],
-    read_a: Callable[[bytes], Value],
-    read_b: Callable[[bytes], Value],
-) -> Compare:
-    def compared(a: bytes | None, b: bytes) -> Comparison:
-        return compare(None if a is None else read_a(a), read_b(b))
-
-    return compared
-
-
-class _Memo(dict[tuple[bytes | None, bytes], Comparison]):
-    """Remembers how two values compare: codes, divisions and family names recur."""
-
-    def __init__(self, compare: Compare) -> None:
-        super().__init__()
-        self._compare = compare
-
-    def __missing__(self, pair: tuple[bytes | None, bytes]) -> Comparison:
-        if len(self) >= MEMO_ENTRIES:
-            self.clear()
-        found = self[pair] = self._compare(*pair)
-        return found
-
-
-def _memo(compare: Compare) -> Compare:
-    remembered = _Memo(compare)
-    return lambda a, b: remembered[a, b]
 
 
 def _row_test(reader: RecordReader, condition: Condition) -> Callable[[bytes, Bounds], bool]:

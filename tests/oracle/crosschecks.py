@@ -266,7 +266,16 @@ def _compared(
             if value_of(declared, source, reports) is None:
                 return MISSING_A
             return MISSING_B if value_of(declared, other, reports) is None else invalid
-    return comparators.compare(declared.vocabulary["elements"][element]["comparator"], *sides)
+    units = [declared.datasets[each.dataset]["fields"][each.path].get("unit") for each in (source, other)]
+    return comparators.compare(in_units(declared.vocabulary["elements"][element]["comparator"], *units), *sides)
+
+
+def in_units(declared: Any, source: str | None, reporter: str | None) -> Any:
+    """Return the comparator of two fields: numbers are in their fields' units, unless the comparator says otherwise."""
+    name, parameters = (declared, {}) if isinstance(declared, str) else next(iter(declared.items()))
+    if name not in ("numeric", "amount") or source is None or reporter is None:
+        return declared
+    return {name: {"unit_a": source, "unit_b": reporter} | parameters}
 
 
 def _late(

@@ -36,7 +36,7 @@ STRANGERS = {
 
 DIVISIONS = ["890101", "890102", "890301", "890422", "110101"]
 CODES = {"1": "甲", "2": "乙", "9": "未说明"}
-LOCAL_CODES = {"M": "甲", "F": "乙"}
+LOCAL_CODES = {"M": "甲", "F": "乙", "X": "丙"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ KINDS: dict[str, Kind] = {
     "money": Kind(
         "number",
         ("amount", {"numeric": {"abs": 1}}, {"numeric": {"unit_a": "元", "unit_b": "分"}}),
-        ((MONEY, (0, 500, 501, 50_000, 5_000_000)),),
+        ((MONEY, (0, 500, 501, 50_000, 5_000_000)), (LONG, (0, 500, 501, 5))),
     ),
     "truth": Kind("boolean", ("exact",), ((TRUTH, (True, False)),)),
     "members": Kind("set", ("set",), ((LIST, ((), ("a",), ("a", "b"), ("b", "a"), ("a", "a", "b"))),)),
@@ -209,6 +209,8 @@ def _bind(rng: Random, declared: Declared, element: str, dataset: str) -> None:
     entry: dict[str, Any] = {"title": "项", "grade": rng.choice(["L1", "L2", "L2", "L3", "L4"]), "element": element}
     if name == "code":
         entry["codes"] = rng.choice(["norm", "local"])
+    if name == "money":
+        entry["unit"] = "分" if avro_type == LONG else "元"
     written = {"name": name, "type": copy.deepcopy(avro_type)}
     if rng.random() < 0.5:
         written |= {"type": ["null", written["type"]], "default": None}

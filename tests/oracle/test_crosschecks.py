@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from oracle.avro import EPOCH_DAY, Branch
-from oracle.crosschecks import CrossViews, Difference, Golden, Report, cross_views, grace_seconds
+from oracle.crosschecks import CrossViews, Difference, Golden, Report, cross_views, grace_seconds, in_units
 from oracle.golden_shares import golden_rows
 from oracle.views import Declared, Table
 
@@ -140,6 +140,14 @@ def test_codes_of_a_list_of_ones_own_are_translated_first(gender: str, standing:
     views = Registers().say(POLICE, sex="1").say(SCHOOL, gender=gender).views()
     assert views.golden[ID]["sex"] == Golden("1", standing, POLICE)
     assert views.compared[ID, "sex", SCHOOL] == result
+
+
+def test_numbers_are_in_the_units_of_their_fields() -> None:
+    """The parameters of a comparator go before them; a unit that only one field has says nothing."""
+    assert in_units("amount", "元", "分") == {"amount": {"unit_a": "元", "unit_b": "分"}}
+    assert in_units({"numeric": {"unit_b": "元"}}, "万元", "分") == {"numeric": {"unit_a": "万元", "unit_b": "元"}}
+    for comparator, units in (("exact", ("元", "分")), ("amount", ("元", None)), ("numeric", (None, "分"))):
+        assert in_units(comparator, *units) == comparator
 
 
 def test_an_invalid_value_of_the_source_is_a_discrepancy() -> None:
