@@ -6,6 +6,8 @@ decoded. `govbus.rules.crosscheck` judges; here its answers become records of ``
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -108,6 +110,10 @@ class BoundDataset:
             released |= holds(record, bounds) << bit
         report = Report(tuple(values), stored_epoch, read_time(record, bounds[0]), read_time(record, bounds[1]))
         return Said(report, b"" if self.single else key, released)
+
+    def tested(self) -> list[str]:
+        """Return the conditions in the order of their bits, as text that is equal for equal ones."""
+        return [repr(condition) for condition, _ in self._conditions]
 
     def watched(self) -> list[int]:
         """Return the slots whose change may change a report."""
@@ -213,6 +219,15 @@ class CompiledGolden:
         shown_elements = {path.partition(".")[0] for path, _ in view.view.fields}
         asked = frozenset(number for number, name in enumerate(self.names) if name in shown_elements)
         self.views[view.view.id] = GoldenView(view, conditions, asked)
+
+    @property
+    def said_version(self) -> str:
+        """What differs wherever what is held of reports could: the golden view, and the conditions tested of records.
+
+        Ask for it once all views are added. Views come and go while the golden view itself stays what it is.
+        """
+        conditions = json.dumps([[each.dataset.id, each.tested()] for each in self.datasets], ensure_ascii=False)
+        return f"{self.fingerprint} {hashlib.sha256(conditions.encode()).hexdigest()[:16]}"
 
     def watch(self) -> None:
         """Have the bound datasets hand on what may change their reports. Call it once all views are added."""

@@ -125,20 +125,26 @@ class AssignedPartition:
 
         Call it once the views are at their wanted version: what is made anew is not sent, it was sent already.
         """
+        said = self.state.checkpoint.said
+        changed: dict[str, set[bytes] | None] = {}
         for name, golden in revision.goldens.items():
-            checks = EntityChecks(golden, self.state, self.exchange)
-            known = self.state.checkpoint.said.get(name) == golden.fingerprint
-            changed = None if not known or self.restored is None else self._subjects(golden, self.restored)
-            if changed is None or changed:
-                for slice_ in checks.rebuild(self.checked_ms, changed):
+            known = said.get(name) == golden.said_version and self.restored is not None
+            changed[name] = self._subjects(golden, self.restored or {}) if known else None
+            if changed[name] != set():
+                # Until all of it is made anew nothing of it may be believed, whenever the worker dies.
+                said.pop(name, None)
+        self.state.write({})
+        for name, golden in revision.goldens.items():
+            self.checks[name] = checks = EntityChecks(golden, self.state, self.exchange)
+            if changed[name] != set():
+                for slice_ in checks.rebuild(self.checked_ms, changed[name]):
                     self.state.write(slice_)
-            self.state.checkpoint.said[name] = golden.fingerprint
-            self.checks[name] = checks
+            said[name] = golden.said_version
             for bound in golden.datasets:
                 exchange = self.datasets[bound.dataset.raw_topic]
                 exchange.checks, exchange.number = checks, bound.number
-        for name in set(self.state.checkpoint.said) - set(revision.goldens):
-            del self.state.checkpoint.said[name]
+        for name in set(said) - set(revision.goldens):
+            del said[name]
         self.exchange.checks = list(self.checks.values())
         self.restored = {}
         self.state.write({})
