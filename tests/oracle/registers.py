@@ -201,8 +201,11 @@ def _add_element(rng: Random, declared: Declared, entity: str, name: str, datase
     move_authority(rng, declared, f"{entity}.{name}")
 
 
-def _bind(rng: Random, declared: Declared, element: str, dataset: str) -> None:
-    """Give *dataset* a field that carries *element*, sometimes inside a record, sometimes absent."""
+def _bind(rng: Random, declared: Declared, element: str, dataset: str, *, later: bool = False) -> None:
+    """Give *dataset* a field that carries *element*, sometimes inside a record, sometimes absent.
+
+    One that comes *later*, when there are records already, can always be absent.
+    """
     name = element.split(".")[1]
     kind = KINDS[name]
     avro_type = rng.choice(kind.pools)[0]
@@ -212,11 +215,11 @@ def _bind(rng: Random, declared: Declared, element: str, dataset: str) -> None:
     if name == "money":
         entry["unit"] = "分" if avro_type == LONG else "元"
     written = {"name": name, "type": copy.deepcopy(avro_type)}
-    if rng.random() < 0.5:
+    if later or rng.random() < 0.5:
         written |= {"type": ["null", written["type"]], "default": None}
     fields = declared.schemas[dataset]["fields"]
     path = name
-    if rng.random() < 0.2:
+    if not later and rng.random() < 0.2:
         path = f"of_{name}.{name}"
         inner = {"type": "record", "name": f"Of{name.title()}", "fields": [written]}
         written = {"name": f"of_{name}", "type": inner}
@@ -264,9 +267,11 @@ def revised(rng: Random, declared: Declared, start: date) -> Declared:
     """Return a later state of the city: authorities move, comparators and grace change, bindings come and go."""
     later = copy.deepcopy(declared)
     for _ in range(rng.randint(1, 3)):
+        if not later.vocabulary["elements"]:
+            break
         element = rng.choice(sorted(later.vocabulary["elements"]))
         entity, name = element.split(".")
-        match rng.randrange(8):
+        match rng.randrange(11):
             case 0 | 1:
                 move_authority(rng, later, element)
             case 2:
@@ -284,6 +289,12 @@ def revised(rng: Random, declared: Declared, start: date) -> Declared:
                 _rebind(rng, later, element)
             case 7:
                 cities.draw_sharing(rng, later, rng.choice(sorted(later.datasets)), start)
+            case 8:
+                later.datasets[rng.choice(sorted(later.datasets))]["epoch"] += 1
+            case 9:
+                _widen(rng, later, element)
+            case 10 if rng.random() < 0.3:
+                _drop(later, element)
     for entity in later.vocabulary["entities"]:
         if rng.random() < 0.2 or _asked_otherwise(declared, later, entity):
             draw_golden(rng, later, entity, start)
@@ -302,6 +313,28 @@ def _asked_otherwise(declared: Declared, later: Declared, entity: str) -> bool:
 def _grants(declared: Declared, entity: str) -> list[Any]:
     documents = [each for each in declared.datasets.values() if each["entity"] == entity]
     return [[each["share"], each["fields"], each["grants"]] for each in documents]
+
+
+def _widen(rng: Random, declared: Declared, element: str) -> None:
+    """Give a dataset that has no field for an element a new one, which older records do not have."""
+    entity, name = element.split(".")
+    without = [
+        dataset
+        for dataset, document in declared.datasets.items()
+        if document["entity"] == entity and not any(path.split(".")[-1] == name for path in document["fields"])
+    ]
+    if without:
+        _bind(rng, declared, element, rng.choice(without), later=True)
+
+
+def _drop(declared: Declared, element: str) -> None:
+    """Withdraw an element: its fields stay, and carry nothing any more."""
+    del declared.vocabulary["elements"][element]
+    for document in declared.datasets.values():
+        for entry in document["fields"].values():
+            if entry.get("element") == element:
+                del entry["element"]
+                entry.pop("authoritative", None)
 
 
 def _rebind(rng: Random, declared: Declared, element: str) -> None:
