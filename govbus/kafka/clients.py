@@ -6,6 +6,7 @@ bare time-out. So every client made here remembers the last such fault, and `tra
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import structlog
@@ -30,17 +31,22 @@ _AUTHORISATION = frozenset(
 )
 
 
+SAY_AGAIN_SECONDS = 60.0
+"""Brokers that are away are tried several times a second by each client: each kind of fault is logged so seldom."""
+
+
 class ConnectionFaults:
     """The last fault a client's connections met, for the messages of operations that merely timed out."""
 
     def __init__(self) -> None:
         self.last: KafkaError | None = None
-        self._logged: str | None = None
+        self._logged_at: dict[str, float] = {}
 
     def __call__(self, error: KafkaError) -> None:
         self.last = error
-        if error.name() != self._logged:
-            self._logged = error.name()
+        now = time.monotonic()
+        if now - self._logged_at.get(error.name(), -SAY_AGAIN_SECONDS) >= SAY_AGAIN_SECONDS:
+            self._logged_at[error.name()] = now
             log.warning("kafka connection fault", error=error.name(), detail=_plain(error))
 
 
