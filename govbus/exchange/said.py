@@ -12,10 +12,14 @@ from collections.abc import Mapping, Sequence
 from govbus.exchange.golden import Said
 from govbus.rules.crosscheck import Report
 
-_HEAD = struct.Struct(">HIQqIHB")
-"""Dataset's number in this state, epoch, version, changed at, conditions that hold, bytes of the key, values."""
-_LENGTHS = [struct.Struct(f">{values}i") for values in range(256)]
+_HEAD = struct.Struct(">HIQqHIH")
+"""Dataset's number in this state, epoch, version, changed at, bytes of the conditions that hold, of the key, values."""
+_LENGTHS = [struct.Struct(f">{values}i") for values in range(64)]
 """The values' lengths, -1 for null; so that all are read at once."""
+
+
+def _lengths(values: int) -> struct.Struct:
+    return _LENGTHS[values] if values < len(_LENGTHS) else struct.Struct(f">{values}i")
 
 
 def packed(said: Sequence[Said | None], numbers: Sequence[int]) -> bytes:
@@ -24,21 +28,12 @@ def packed(said: Sequence[Said | None], numbers: Sequence[int]) -> bytes:
     for number, each in zip(numbers, said, strict=True):
         if each is None:
             continue
-        report = each.report
-        parts.append(
-            _HEAD.pack(
-                number,
-                report.epoch,
-                report.version,
-                report.changed_at,
-                each.released,
-                len(each.key),
-                len(report.values),
-            )
-        )
-        values = report.values
-        parts.append(_LENGTHS[len(values)].pack(*[-1 if value is None else len(value) for value in values]))
-        parts.append(each.key)
+        report, values = each.report, each.report.values
+        released = each.released.to_bytes((each.released.bit_length() + 7) // 8, "big")
+        head = number, report.epoch, report.version, report.changed_at, len(released), len(each.key), len(values)
+        parts.append(_HEAD.pack(*head))
+        parts.append(_lengths(len(values)).pack(*[-1 if value is None else len(value) for value in values]))
+        parts += [released, each.key]
         parts += [value for value in values if value is not None]
     return b"".join(parts)
 
@@ -48,10 +43,12 @@ def unpacked(stored: bytes | None, places: Mapping[int, int]) -> list[Said | Non
     said: list[Said | None] = [None] * len(places)
     at = 0
     while stored and at < len(stored):
-        number, epoch, version, changed_at, released, key_bytes, count = _HEAD.unpack_from(stored, at)
+        number, epoch, version, changed_at, released_bytes, key_bytes, count = _HEAD.unpack_from(stored, at)
         at += _HEAD.size
-        lengths = _LENGTHS[count].unpack_from(stored, at)
+        lengths = _lengths(count).unpack_from(stored, at)
         at += 4 * count
+        released = int.from_bytes(stored[at : at + released_bytes], "big")
+        at += released_bytes
         key = stored[at : at + key_bytes]
         at += key_bytes
         values: list[bytes | None] = []
