@@ -231,7 +231,7 @@ def batches(rng: Random, key: tuple[str, ...], count: int) -> Iterator[list[tupl
         (rng.choice([citizen_id(rng), "a", "张三", "k" * 70, ""]), rng.choice(["1", "22", "", "\x1f", "七" * 30]))
         for _ in range(20)
     ]
-    known += [(citizen_id(rng), str(n)) for n in range(60)]
+    known += [(citizen_id(rng), str(n)) for n in range(1_000)]
     numbers = itertools.count()
     for _ in range(count):
         yield [message(rng, key, known, schema, next(numbers)) for _ in range(rng.choice([1, 20, 100]))]
